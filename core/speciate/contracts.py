@@ -1,0 +1,359 @@
+"""What a plugin declares, and what the code it names must do.
+
+A declaration is frozen, made of strings and one options dataclass, and costs nothing to make: the class it names
+("package.module:Class") is imported when a run first needs it. The Protocols below are those classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from speciate.modality import Modality
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from speciate.model import Model
+    from speciate.task import Examples, Predictions, Task
+
+__all__ = [
+    "Added",
+    "Base",
+    "Dataset",
+    "Declaration",
+    "Encoder",
+    "Engine",
+    "Evaluator",
+    "Format",
+    "Job",
+    "Method",
+    "NoOptions",
+    "Predictor",
+    "Progress",
+    "Quarantined",
+    "Reader",
+    "Row",
+    "Sample",
+    "Server",
+    "ServerApp",
+    "Source",
+    "Store",
+    "Trainer",
+]
+
+Row = dict[str, Any]
+"""How one thing to learn from is stored: the format's columns, and `label`, `split`, `group` where they are known."""
+
+Sample = Mapping[str, Any]
+"""One decoded thing: the arrays of a Modality, by name."""
+
+
+@dataclass
+class NoOptions:
+    """For a declaration with nothing to choose."""
+
+
+# --- declarations -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file, how to recognise it, and the Reader that reads it.
+
+    >>> Format("fasta", "protein sequences", TEXT, patterns=("*.fasta",), reader="speciate_fasta.reader:FastaReader")
+    """
+
+    kind = "format"
+    name: str
+    summary: str
+    modality: Modality
+    patterns: tuple[str, ...]
+    reader: str  # import string of a Reader
+    magic: tuple[bytes, ...] = ()  # first bytes, asked only when no pattern knows the file
+    options: type = NoOptions
+    example: str = ""  # import string of f(folder) -> [paths]: small good files, for the conformance kit
+    requires: tuple[str, ...] = ()  # modules that must be importable
+    install: str = ""  # what to `pip install` when they are not
+
+
+@dataclass(frozen=True)
+class Base:
+    """The weights a run starts from, for one modality."""
+
+    kind = "base"
+    name: str
+    summary: str
+    modality: Modality
+    loader: str  # import string of an Encoder
+    options: type = NoOptions
+    requires: tuple[str, ...] = ()
+    install: str = ""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to specialise a base: the Trainer makes tensors, the Predictor answers with them."""
+
+    kind = "method"
+    name: str
+    summary: str
+    trainer: str  # import string of a Trainer
+    predictor: str  # import string of a Predictor
+    tasks: tuple[str, ...]
+    options: type = NoOptions
+    requires: tuple[str, ...] = ()
+    install: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """One number about predictions.
+
+    The scorer is a function of Predictions that returns a float; Speciate adds the bootstrap interval. A `weighted`
+    scorer also takes `weights` [resamples, n] and returns one value a resample, which is hundreds of times faster.
+    """
+
+    kind = "evaluator"
+    name: str
+    summary: str
+    scorer: str  # import string of f(predictions) -> float, or f(predictions, weights) -> array
+    tasks: tuple[str, ...]
+    higher_is_better: bool = True
+    weighted: bool = False
+    options: type = NoOptions
+    requires: tuple[str, ...] = ()
+    install: str = ""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A way to serve Models."""
+
+    kind = "server"
+    name: str
+    summary: str
+    app: str  # import string of a ServerApp
+    options: type = NoOptions
+    requires: tuple[str, ...] = ()
+    install: str = ""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where rows live. The one first-party store is LanceDB."""
+
+    kind = "store"
+    name: str
+    summary: str
+    engine: str  # import string of an Engine
+    options: type = NoOptions
+    requires: tuple[str, ...] = ()
+    install: str = ""
+
+
+Declaration = Format | Base | Method | Evaluator | Server | Store
+
+
+# --- the classes they name --------------------------------------------------------------------------------------
+
+
+class Progress(Protocol):
+    """Tells a person how far a stage is. Silent under two seconds and where nobody looks."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Times a stage; the times end up in the result."""
+        ...
+
+    def track(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+        """A bar; call what it gives with the number of things just done."""
+        ...
+
+
+class Reader(Protocol):
+    """The code of a Format. `decode` is all that training and serving share, so they cannot differ."""
+
+    def __init__(self, options: Any) -> None: ...
+
+    def schema(self) -> Mapping[str, str]:
+        """The content columns and their types: string, int64, float64, bool or bytes."""
+        ...
+
+    def read(self, path: Path) -> Iterator[Row]:
+        """The rows of one file. Raise SpeciateError (or any exception) for a file that cannot be read.
+
+        A row has the schema's columns; other keys are kept beside them (label, split, group, or the file's own).
+        """
+        ...
+
+    def decode(self, row: Mapping[str, Any]) -> Sample:
+        """A row as the arrays of the Format's modality."""
+        ...
+
+
+class Encoder(Protocol):
+    """A Base in memory: samples in, one vector each out."""
+
+    width: int
+    tolerance: float  # how far an answer may move when the same sample sits in another batch or process
+
+    def __init__(self, options: Any) -> None: ...
+
+    def fingerprint(self) -> str:
+        """A hash of all that decides the vectors: weights, tokenizer, pooling, precision."""
+        ...
+
+    def encode(self, samples: Sequence[Sample], tick: Callable[[int], None]) -> NDArray[np.float32]:
+        """[n, width]; call `tick(k)` after each k samples."""
+        ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a Trainer is given."""
+
+    train: Examples
+    dev: Examples
+    task: Task
+    seed: int
+    folder: Path  # the run's own folder, for checkpoints and logs
+    progress: Progress
+    trainer: Mapping[str, Any] = field(default_factory=dict)  # Lightning Trainer settings, passed through
+
+
+class Trainer(Protocol):
+    """The training half of a Method."""
+
+    def __init__(self, options: Any) -> None: ...
+
+    def fit(self, job: Job) -> Mapping[str, NDArray[Any]]:
+        """The tensors to keep; they are written as safetensors and given to the Predictor."""
+        ...
+
+
+class Predictor(Protocol):
+    """The answering half of a Method. Never imports Lightning."""
+
+    def __init__(self, tensors: Mapping[str, NDArray[Any]], task: Task) -> None: ...
+
+    def predict(self, examples: Examples) -> NDArray[np.float64]:
+        """classify: probabilities [n, labels]. regress: values [n]."""
+        ...
+
+
+class Scorer(Protocol):
+    def __call__(self, predictions: Predictions) -> float: ...
+
+
+Source = Callable[[], Mapping[str, "Model"]]
+"""The models to serve, by the name they are asked for."""
+
+
+class ServerApp(Protocol):
+    """The code of a Server."""
+
+    def __init__(self, models: Mapping[str, Model], options: Any) -> None: ...
+
+    def ask(self, name: str, rows: Sequence[Row]) -> list[Row]:
+        """Outputs for rows, through the whole app but without a port: what the parity receipt compares."""
+        ...
+
+    def run(self, host: str, port: int, ready: Callable[[str], None]) -> None:
+        """Serve until told to stop; call `ready(url)` once requests are answered."""
+        ...
+
+
+# --- storage ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A file that was refused, and why; the rest went on."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Added:
+    """What `add` did."""
+
+    dataset: str
+    version: int
+    added: int
+    updated: int
+    unchanged: int
+    duplicates: int
+    quarantined: tuple[Quarantined, ...]
+    rows: int
+    format: str
+    target: str
+    labels: Mapping[str, int]
+    splits: Mapping[str, int]
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class Dataset(Protocol):
+    """One versioned table of rows."""
+
+    name: str
+    version: int
+    format: str
+    options: Mapping[str, Any]
+    target: str
+
+    def count(self) -> int: ...
+
+    def columns(self) -> list[str]:
+        """The columns a person may name."""
+        ...
+
+    def rows(self, split: str = "") -> list[Row]:
+        """The rows of a split (of all splits), in an order that never changes."""
+        ...
+
+    def features(
+        self,
+        key: str,
+        rows: Sequence[Row],
+        width: int,
+        compute: Callable[[Sequence[Row]], NDArray[np.float32]],
+    ) -> NDArray[np.float32]:
+        """Vectors of rows, in their order; the missing ones are computed in batches and kept as a column."""
+        ...
+
+
+class Engine(Protocol):
+    """The code of a Store."""
+
+    def __init__(self, root: Path) -> None: ...
+
+    def add(
+        self,
+        name: str,
+        files: Sequence[Path],
+        format: Format,
+        reader: Reader,
+        *,
+        options: Mapping[str, Any],
+        target: str,
+        group: str,
+        split: str,
+        progress: Progress,
+    ) -> Added: ...
+
+    def dataset(self, name: str, version: int | None = None) -> Dataset: ...
+
+    def tag(self, name: str, version: int, tag: str) -> None:
+        """Keep a version of a dataset for good."""
+        ...
+
+    def append(self, table: str, rows: Sequence[Row]) -> None:
+        """Add rows to one of the workspace's own tables; on disk when it returns."""
+        ...
+
+    def rows(self, table: str) -> Iterable[Row]: ...

@@ -1,0 +1,82 @@
+"""Scores: a number never stands alone, it has its count and its 95% interval.
+
+The interval is a percentile bootstrap over rows: 1,000 resamples of the test rows, seeded, so it repeats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from speciate.catalog import Catalog
+from speciate.contracts import Evaluator
+from speciate.task import Predictions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Score", "difference", "score_all"]
+
+RESAMPLES = 1000
+CHUNK = 16_000_000  # weights held at once, so that a million test rows do not need gigabytes
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number with its name, interval and count."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if key != "name"}
+
+
+def score_all(catalog: Catalog, predictions: Predictions, names: tuple[str, ...] = ()) -> dict[str, Score]:
+    """Every installed evaluator that fits the task, or the named ones."""
+    wanted = [catalog.get(Evaluator, name) for name in names] or catalog.all(Evaluator)
+    fitting = [evaluator for evaluator in wanted if predictions.task.name in evaluator.tasks]
+    return {evaluator.name: _score(catalog, evaluator, predictions) for evaluator in fitting}
+
+
+def difference(catalog: Catalog, evaluator: Evaluator, new: Predictions, old: Predictions) -> Score:
+    """new - old on the same rows, resampled together: a paired comparison."""
+    import numpy as np
+
+    scorer = catalog.use(evaluator, "scorer")
+    gap = resample(scorer, evaluator, new) - resample(scorer, evaluator, old)
+    value = gap[0]
+    low, high = np.nanpercentile(gap[1:], [2.5, 97.5])
+    return Score(evaluator.name, float(value), float(low), float(high), len(new))
+
+
+def resample(scorer: Any, evaluator: Evaluator, predictions: Predictions) -> NDArray[np.float64]:
+    """[1 + RESAMPLES]: the value on all rows, then on each resample. The same rows are drawn for every scorer."""
+    import numpy as np
+
+    n, values = len(predictions), []
+    rng = np.random.default_rng(0)
+    step = max(1, CHUNK // max(n, 1))
+    if evaluator.weighted:
+        values.append(scorer(predictions, np.ones((1, n))))
+        for start in range(0, RESAMPLES, step):
+            drawn = [rng.integers(0, n, n) for _ in range(min(step, RESAMPLES - start))]
+            values.append(scorer(predictions, np.stack([np.bincount(rows, minlength=n) for rows in drawn]).astype(float)))
+        return np.concatenate(values)
+    values.append([scorer(predictions)])
+    values.append([scorer(predictions.take(rng.integers(0, n, n))) for _ in range(RESAMPLES)])
+    return np.concatenate(values)
+
+
+def _score(catalog: Catalog, evaluator: Evaluator, predictions: Predictions) -> Score:
+    import numpy as np
+
+    values = resample(catalog.use(evaluator, "scorer"), evaluator, predictions)
+    if np.isnan(values[0]):
+        return Score(evaluator.name, None, None, None, len(predictions))  # undefined on these rows: said, not invented
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return Score(evaluator.name, float(values[0]), float(low), float(high), len(predictions))
