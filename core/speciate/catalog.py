@@ -13,17 +13,17 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_type_hints
 
 import pluggy
 
 import speciate
 from speciate import hookspecs
 from speciate.contracts import Base, Declaration, Evaluator, Format, Method, Server, Store
-from speciate.errors import SpeciateError, unknown
+from speciate.errors import SpeciateError, UsageError, unknown
 from speciate.modality import Modality
 
-__all__ = ["GROUP", "Catalog", "Plugin", "Problem", "installed", "load"]
+__all__ = ["GROUP", "Catalog", "Plugin", "Problem", "installed", "load", "options_of"]
 
 GROUP = "speciate"
 HOOKS = {  # the declaring hooks, and what each must return
@@ -196,10 +196,24 @@ def _check_version(dist: importlib.metadata.Distribution | None) -> None:
 
 
 def options_of(declaration: Declaration, values: Mapping[str, Any]) -> Any:
-    """A declaration's options, checked; unknown names are an error that lists the known ones."""
-    known = [name for name in getattr(declaration.options, "__dataclass_fields__", {})]
+    """A declaration's options, checked; words from a command line become what the field holds."""
+    hints = get_type_hints(declaration.options)
     for name in values:
-        if name not in known:
-            do = f"options of {declaration.kind} {declaration.name!r} are given as name=value"
-            raise unknown("option", name, known, do)
-    return declaration.options(**values)
+        if name not in hints:
+            raise unknown("option", name, hints, f"{declaration.kind} {declaration.name!r} takes its options as name=value")
+    return declaration.options(**{name: _coerce(name, value, hints[name]) for name, value in values.items()})
+
+
+def _coerce(name: str, value: Any, kind: Any) -> Any:
+    if isinstance(value, str) and kind is bool and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if isinstance(value, str) and kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            raise UsageError(f"{name}={value!r}", f"{name} is of type {kind.__name__}", "write a number") from None
+    if isinstance(value, int) and kind is float and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and not isinstance(value, kind):
+        raise UsageError(f"{name}={value!r}", f"{name} is of type {kind.__name__}", f"write a {kind.__name__}")
+    return value

@@ -26,6 +26,7 @@ __all__ = [
     "Base",
     "Dataset",
     "Declaration",
+    "Demo",
     "Encoder",
     "Engine",
     "Evaluator",
@@ -38,6 +39,7 @@ __all__ = [
     "Quarantined",
     "Reader",
     "Row",
+    "Rows",
     "Sample",
     "Server",
     "ServerApp",
@@ -48,6 +50,8 @@ __all__ = [
 
 Row = dict[str, Any]
 """How one thing to learn from is stored: the format's columns, and `label`, `split`, `group` where they are known."""
+
+Rows = list[Row]
 
 Sample = Mapping[str, Any]
 """One decoded thing: the arrays of a Modality, by name."""
@@ -77,8 +81,21 @@ class Format:
     magic: tuple[bytes, ...] = ()  # first bytes, asked only when no pattern knows the file
     options: type = NoOptions
     example: str = ""  # import string of f(folder) -> [paths]: small good files, for the conformance kit
+    demo: str = ""  # import string of f(folder) -> Demo: real labelled files, for `speciate demo`
     requires: tuple[str, ...] = ()  # modules that must be importable
     install: str = ""  # what to `pip install` when they are not
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Real labelled files, and what `speciate demo` does with them."""
+
+    title: str
+    licence: str
+    add: Sequence[Mapping[str, Any]]  # one `add` each: paths, target, split …
+    recipe: str
+    question: Path  # a file to ask the endpoint about
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

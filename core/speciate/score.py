@@ -45,13 +45,8 @@ def score_all(catalog: Catalog, predictions: Predictions, names: tuple[str, ...]
 
 def difference(catalog: Catalog, evaluator: Evaluator, new: Predictions, old: Predictions) -> Score:
     """new - old on the same rows, resampled together: a paired comparison."""
-    import numpy as np
-
     scorer = catalog.use(evaluator, "scorer")
-    gap = resample(scorer, evaluator, new) - resample(scorer, evaluator, old)
-    value = gap[0]
-    low, high = np.nanpercentile(gap[1:], [2.5, 97.5])
-    return Score(evaluator.name, float(value), float(low), float(high), len(new))
+    return _interval(evaluator.name, resample(scorer, evaluator, new) - resample(scorer, evaluator, old), len(new))
 
 
 def resample(scorer: Any, evaluator: Evaluator, predictions: Predictions) -> NDArray[np.float64]:
@@ -73,10 +68,16 @@ def resample(scorer: Any, evaluator: Evaluator, predictions: Predictions) -> NDA
 
 
 def _score(catalog: Catalog, evaluator: Evaluator, predictions: Predictions) -> Score:
+    values = resample(catalog.use(evaluator, "scorer"), evaluator, predictions)
+    return _interval(evaluator.name, values, len(predictions))
+
+
+def _interval(name: str, values: NDArray[np.float64], n: int) -> Score:
+    """The value and the middle 95% of its resamples, widened to hold the value (a biased score can lie outside)."""
     import numpy as np
 
-    values = resample(catalog.use(evaluator, "scorer"), evaluator, predictions)
-    if np.isnan(values[0]):
-        return Score(evaluator.name, None, None, None, len(predictions))  # undefined on these rows: said, not invented
+    value = float(values[0])
+    if np.isnan(value):
+        return Score(name, None, None, None, n)  # undefined on these rows: said, not invented
     low, high = np.nanpercentile(values, [2.5, 97.5])
-    return Score(evaluator.name, float(values[0]), float(low), float(high), len(predictions))
+    return Score(name, value, min(float(low), value), max(float(high), value), n)

@@ -68,6 +68,19 @@ class Task:
             for i, row in zip(best, answers, strict=True)
         ]
 
+    def answers(self, outputs: Sequence[Row]) -> NDArray[np.float64]:
+        """The array that `outputs` came from."""
+        import numpy as np
+
+        if self.name == "regress":
+            return np.array([output["value"] for output in outputs], dtype=np.float64)
+        return np.array([[output["scores"][label] for label in self.labels] for output in outputs], dtype=np.float64)
+
+    @property
+    def primary(self) -> str:
+        """The score that decides between two models."""
+        return "accuracy" if self.name == "classify" else "mae"
+
     def prior(self, targets: NDArray[np.float64], n: int) -> NDArray[np.float64]:
         """What somebody without a model would answer n times: the class frequencies, or the mean."""
         import numpy as np

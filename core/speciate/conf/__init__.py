@@ -1,0 +1,1 @@
+"""The primary Hydra config; recipes and options come from plugins."""

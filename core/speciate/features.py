@@ -1,0 +1,50 @@
+"""The feature cache as a function: what turns rows into vectors, computing only those the dataset does not hold yet."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from speciate.contracts import Base, Dataset, Encoder, Format, Progress, Reader
+from speciate.errors import UsageError
+from speciate.model import Model
+from speciate.task import Examples, Predictions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["cached", "on_dataset"]
+
+
+def cached(
+    dataset: Dataset, format: Format, reader: Reader, base: Base, encoder: Encoder, progress: Progress
+) -> Callable[[Examples], NDArray[np.float32]]:
+    """An `encode` for Examples, kept in the dataset under what decides the vectors: the base's hash and the format's options."""
+    words = f"{encoder.fingerprint()} {format.name} {json.dumps(dict(dataset.options), sort_keys=True)}"
+    key = f"{base.name.replace('-', '_')}_{hashlib.sha256(words.encode()).hexdigest()[:12]}"
+
+    def encode(examples: Examples) -> NDArray[np.float32]:
+        with progress.track("encode", len(examples)) as tick:
+            return dataset.features(
+                key,
+                examples.rows,
+                encoder.width,
+                lambda rows: encoder.encode([reader.decode(row) for row in rows], tick),
+            )
+
+    return encode
+
+
+def on_dataset(model: Model, dataset: Dataset, split: str, progress: Progress) -> Predictions:
+    """A model's answers on the labelled rows of a split."""
+    rows = [row for row in dataset.rows(split) if row["label"] is not None]
+    if not rows:
+        asked = f"dataset {dataset.name!r} has no labelled rows in {split!r}"
+        raise UsageError(asked, "splits are train, dev and test", "name another split as DATASET:SPLIT")
+    base = model.catalog.get(Base, model.info["base"]["name"])
+    encode = cached(dataset, model.format, model.reader, base, model.encoder, progress)
+    examples = Examples(rows, model.task, model.reader.decode, encode)
+    return Predictions(model.task, model.predictor.predict(examples), examples.targets)

@@ -1,0 +1,49 @@
+"""The gate before production: the receipt holds, and the model is not worse than what serves now, on the same rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from speciate.catalog import Catalog
+from speciate.contracts import Engine, Evaluator
+from speciate.features import on_dataset
+from speciate.model import Model
+from speciate.progress import StageClock
+from speciate.score import difference
+
+__all__ = ["judge"]
+
+
+def judge(catalog: Catalog, engine: Engine, candidate: Model, served: Model | None) -> dict[str, Any]:
+    """{passed, why, …}: parity first; then a paired comparison on the candidate's test rows."""
+    if not candidate.receipt["holds"]:
+        return {"passed": False, "why": f"its parity receipt does not hold: {candidate.receipt}"}
+    if not candidate.info["scores"]:
+        return {"passed": False, "why": "it was never scored: its dataset has no test rows"}
+    if served is None:
+        return _beats_nothing(candidate)
+    if served.task != candidate.task:
+        return {"passed": False, "why": f"it answers other labels than {served.name!r}, which serves now"}
+    return _beats(catalog, engine, candidate, served)
+
+
+def _beats_nothing(candidate: Model) -> dict[str, Any]:
+    """The first model of an endpoint has to beat answering without a model."""
+    name = candidate.task.primary
+    if name not in candidate.info["scores"]:
+        return {"passed": False, "why": f"it has no {name}, which the gate compares"}
+    score, prior = (candidate.info[key][name]["value"] for key in ("scores", "baseline"))
+    better = score > prior if candidate.task.name == "classify" else score < prior
+    return {"passed": better, "why": f"{name} {score:.4f}, without a model {prior:.4f}"}
+
+
+def _beats(catalog: Catalog, engine: Engine, candidate: Model, served: Model) -> dict[str, Any]:
+    evaluator = catalog.get(Evaluator, candidate.task.primary)
+    at = candidate.info["dataset"]
+    dataset = engine.dataset(at["name"], at["version"])
+    new, old = (on_dataset(model, dataset, "test", StageClock()) for model in (candidate, served))
+    gap = difference(catalog, evaluator, new, old)
+    value = gap.value or 0.0
+    worse = value < 0 if evaluator.higher_is_better else value > 0
+    why = f"{evaluator.name} changes by {value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f}, n={gap.n}) against {served.name!r}"
+    return {"passed": not worse, "why": why, "difference": gap.as_dict()}

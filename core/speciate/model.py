@@ -1,0 +1,141 @@
+"""A Model: a folder with weights and all it takes to answer with them, on any machine that has the same plugins.
+
+    model.json           what it is: format, base and its hash, method, config, data, labels, scores, versions
+    weights.safetensors  what was learnt
+    parity.json          the receipt: trained, saved and served answers agree
+    README.md            the card
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from speciate.catalog import Catalog, load, options_of
+from speciate.contracts import Base, Encoder, Format, Method, Predictor, Reader, Row
+from speciate.errors import SpeciateError, UsageError
+from speciate.files import read_json, write_json
+from speciate.task import Examples, Task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LIBRARIES", "Model"]
+
+LIBRARIES = ("speciate", "numpy", "lancedb", "torch", "lightning", "transformers", "safetensors", "hydra-core")
+WEIGHTS, INFO, RECEIPT = "weights.safetensors", "model.json", "parity.json"
+
+
+class Model:
+    """What a run made. Everything heavy is loaded when the first answer is asked for."""
+
+    def __init__(self, folder: Path, catalog: Catalog, name: str = "") -> None:
+        self.folder, self.catalog = folder, catalog
+        if not (folder / INFO).is_file():
+            raise UsageError(f"{folder} is not a model", f"it has no {INFO}", "name a model, or the folder of one")
+        self.info: dict[str, Any] = read_json(folder / INFO)
+        self.name = name or str(self.info["name"])
+        self.task = Task(self.info["task"], tuple(self.info["labels"]))
+
+    @property
+    def receipt(self) -> dict[str, Any]:
+        path = self.folder / RECEIPT
+        receipt: dict[str, Any] = read_json(path) if path.exists() else {"holds": False, "why": "there is no receipt"}
+        return receipt
+
+    @cached_property
+    def format(self) -> Format:
+        return self.catalog.get(Format, self.info["format"]["name"])
+
+    @cached_property
+    def reader(self) -> Reader:
+        reader: Reader = self.catalog.use(self.format, "reader")(options_of(self.format, self.info["format"]["options"]))
+        return reader
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        base = self.catalog.get(Base, self.info["base"]["name"])
+        encoder: Encoder = self.catalog.use(base, "loader")(options_of(base, self.info["base"]["options"]))
+        found, wanted = encoder.fingerprint(), self.info["base"]["hash"]
+        if found != wanted:
+            exists = f"here it has {found[:12]}, the model was made with {wanted[:12]}"
+            raise SpeciateError(f"base {base.name!r} is not the one of this model", exists, "install the same weights")
+        return encoder
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        method = self.catalog.get(Method, self.info["method"]["name"])
+        try:
+            tensors = load_file(self.folder / WEIGHTS)
+        except (OSError, SafetensorError) as error:
+            raise SpeciateError(f"cannot read {self.folder / WEIGHTS}", str(error), "copy the model again") from error
+        predictor: Predictor = load(method.predictor)(tensors, self.task)  # needs less than training does
+        return predictor
+
+    def load(self) -> Model:
+        """Load everything now, so that the first request does not wait for it."""
+        _ = self.reader, self.predictor, self.encoder
+        self.encoder.encode([], _no_tick)
+        return self
+
+    def answers(self, rows: Sequence[Row]) -> NDArray[Any]:
+        """The Predictor's array for rows."""
+        return self.predictor.predict(Examples(rows, self.task, self._decode, self._encode))
+
+    def predict_rows(self, rows: Sequence[Row]) -> list[Row]:
+        """One output a row."""
+        return self.task.outputs(self.answers(rows)) if rows else []
+
+    def predict_file(self, path: Path) -> list[Row]:
+        """One output for each row of a file."""
+        try:
+            rows = list(self.reader.read(path))
+        except SpeciateError:
+            raise
+        except Exception as error:
+            raise SpeciateError(f"cannot read {path.name}", f"{type(error).__name__}: {error}", "") from error
+        return self.predict_rows(rows)
+
+    def _decode(self, row: Row) -> Mapping[str, Any]:
+        missing = [name for name in self.reader.schema() if name not in row]
+        if missing:
+            exists = f"it has: {', '.join(map(str, row)) or 'nothing'}"
+            raise SpeciateError(f"a row needs {', '.join(missing)}", exists, "name the columns as the model does")
+        sample = self.reader.decode(row)
+        problems = self.format.modality.problems(sample)
+        if problems:
+            raise SpeciateError(f"a row is not {self.format.modality.name}", "; ".join(problems), "")
+        return sample
+
+    def _encode(self, examples: Examples) -> NDArray[Any]:
+        return self.encoder.encode(examples.samples, _no_tick)
+
+
+def save(folder: Path, info: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Write weights and description; the receipt and the card follow once they are known."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / WEIGHTS)
+    write_json(folder / INFO, info)
+
+
+def versions() -> dict[str, str]:
+    """The libraries a model was made with."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _no_tick(_: int) -> None:
+    return None

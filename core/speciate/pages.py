@@ -1,0 +1,144 @@
+"""What the command line shows a person: short tables, made with rich, on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+_console = Console(highlight=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """A plain table: no boxes, words left and numbers as they come."""
+    page = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        page.add_column(column, overflow="fold")
+    for row in rows:
+        page.add_row(*("" if cell is None else str(cell) for cell in row))
+    _console.print(page)
+
+
+def say(line: str) -> None:
+    _console.print(line, markup=False)
+
+
+def added(result: Mapping[str, Any]) -> None:
+    say(f"dataset {result['dataset']} version {result['version']}: {result['rows']} rows")
+    counts = ("added", "updated", "unchanged", "duplicates")
+    say("  " + ", ".join(f"{result[name]} {name}" for name in counts if result[name] or name == "added"))
+    say(f"  label from {result['target'] or 'nothing'}: {_some(result['labels'])}; splits: {_some(result['splits'])}")
+    for refused in result["quarantined"]:
+        say(f"  refused {refused['path']}: {refused['reason']}")
+
+
+def ran(result: Mapping[str, Any]) -> None:
+    say(f"run {result['run']} is {result['status']}; its model is {result['model']}")
+    scores(result["scores"], result["baseline"])
+    say("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in result["seconds"].items()))
+    say("parity holds" if result["parity"]["holds"] else f"parity does NOT hold: {result['parity']}")
+    say(f"next: speciate predict {result['model']} FILES...   or   speciate serve {result['model']}")
+
+
+def scores(found: Mapping[str, Any], baseline: Mapping[str, Any] | None = None) -> None:
+    if not found:
+        say("no scores: the dataset has no test rows")
+        return
+    without = ["without a model"] if baseline else []
+    rows = [
+        [name, _number(s["value"]), _interval(s), s["n"], *([_number(baseline[name]["value"])] if baseline else [])]
+        for name, s in found.items()
+    ]
+    table(["score", "value", "95% interval", "n", *without], rows)
+
+
+def scored(result: Mapping[str, Any]) -> None:
+    say(f"{result['model']} on {result['dataset']}@{result['version']}:{result['split']}")
+    if result["seen_in_training"]:
+        say("these rows were seen in training: this is no proof of anything")
+    scores(result["scores"])
+
+
+def predicted(result: Mapping[str, Any]) -> None:
+    rows = [[p["path"], p["row"], *_answer(p["output"])] for p in result["predictions"]]
+    table(["file", "row", "answer", "score"], rows)
+    for refused in result["failed"]:
+        say(f"refused {refused['path']}: {refused['reason']}")
+
+
+def promoted(result: Mapping[str, Any]) -> None:
+    was = f" (was {result['was']})" if result["was"] else ""
+    say(f"{result['endpoint']} is now {result['model']}{was}: {result['why']}")
+
+
+def listed(result: Mapping[str, Any]) -> None:
+    columns = {
+        "datasets": ("name", "version", "rows", "format", "labels", "time"),
+        "runs": ("run", "status", "dataset", "model", "time"),
+        "models": ("name", "task", "base", "method", "dataset", "time"),
+        "endpoints": ("name", "model", "why", "time"),
+    }
+    for kind, rows in result.items():
+        say(f"{kind}: {len(rows) or 'none yet'}")
+        if rows:
+            table(columns[kind], [[row.get(column) for column in columns[kind]] for row in rows])
+
+
+def shown(result: Mapping[str, Any]) -> None:
+    for kind, row in result.items():
+        say(kind)
+        _console.print_json(data=row, default=str)
+
+
+def config(result: Mapping[str, Any]) -> None:
+    _console.print_json(data=result, default=str)
+
+
+def plugins(result: Mapping[str, Any]) -> None:
+    columns = ("kind", "name", "summary", "plugin", "origin", "version")
+    table(columns, [[row[column] for column in columns] for row in result["declarations"]])
+    for row in result["declarations"]:
+        if row["missing"]:
+            say(f'{row["kind"]} {row["name"]} needs {row["missing"]}: pip install "{row["install"]}"')
+    for problem in result["broken"]:
+        say(f"BROKEN {problem['plugin']} ({problem['origin']}): {problem['cause']}")
+
+
+def doctor(result: Mapping[str, Any]) -> None:
+    table(("what", "found"), [(key, value) for key, value in result.items() if not isinstance(value, list)])
+    for line in result["advice"]:
+        say(f"- {line}")
+
+
+def demo(result: Mapping[str, Any]) -> None:
+    table(("stage", "seconds"), [(name, f"{value:.1f}") for name, value in result["seconds"].items()])
+    scores(result["scores"], result["baseline"])
+    say(f"asked {result['url']}: {result['answer']}")
+
+
+def written(result: Mapping[str, Any]) -> None:
+    say("\n".join(result["files"]))
+    say(f"next: pip install -e {result['folder']} && speciate plugin check {result['plugin']}")
+
+
+def checked(result: Mapping[str, Any]) -> None:
+    say(result["report"])
+
+
+def _answer(output: Mapping[str, Any]) -> list[str]:
+    return [output["label"], f"{output['score']:.3f}"] if "label" in output else [f"{output['value']:.4g}", ""]
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"
+
+
+def _interval(score: Mapping[str, Any]) -> str:
+    return "" if score["low"] is None else f"{score['low']:.4f} to {score['high']:.4f}"
+
+
+def _some(counts: Mapping[str, int], most: int = 6) -> str:
+    shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:most])
+    return (shown or "none") + (f" and {len(counts) - most} more" if len(counts) > most else "")

@@ -1,0 +1,243 @@
+"""A run: one composed config, executed. Everything it makes lies in its folder; its row in the ledger is written last
+and is the commit. Killed at any moment, the same config in the same folder goes on: features already computed are kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from speciate import card
+from speciate.catalog import Catalog, options_of
+from speciate.config import Config
+from speciate.contracts import Base, Dataset, Encoder, Engine, Format, Job, Method, Reader, Row, Server
+from speciate.errors import SpeciateError
+from speciate.features import cached
+from speciate.files import new_folder, write_json, write_text
+from speciate.ledger import Ledger
+from speciate.model import RECEIPT, Model, save, versions
+from speciate.progress import StageClock
+from speciate.score import Score, score_all
+from speciate.task import Examples, Predictions, Task
+
+__all__ = ["PARITY_ROWS", "Ran", "Run"]
+
+PARITY_ROWS = 16
+DEV_SHARE = 10  # a dataset that came with its own splits and no dev lends every tenth row of train
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run did."""
+
+    run: str
+    model: str
+    status: str
+    scores: Mapping[str, Mapping[str, Any]]
+    baseline: Mapping[str, Mapping[str, Any]]
+    seconds: Mapping[str, float]
+    parity: Mapping[str, Any]
+    rows: Mapping[str, int]
+
+
+class Run:
+    """Wires the parts a config names and takes the data through them."""
+
+    def __init__(
+        self,
+        name: str,
+        config: Config,
+        dataset: Dataset,
+        root: Path,
+        catalog: Catalog,
+        engine: Engine,
+        ledger: Ledger,
+        clock: StageClock,
+    ) -> None:
+        self.name, self.config, self.catalog, self.engine = name, config, catalog, engine
+        self.ledger, self.clock = ledger, clock
+        self.folder, self.models = root / "artifacts" / "runs" / name, root / "artifacts" / "models"
+        with clock.stage("open"):
+            self.dataset = dataset
+            self.format = catalog.get(Format, self.dataset.format)
+            self.base = catalog.get(Base, config.base["name"])
+            self.method = catalog.get(Method, config.method["name"])
+            self._check_fit()
+            self.encoder: Encoder = catalog.use(self.base, "loader")(config.options(self.base, config.base))
+            options = options_of(self.format, self.dataset.options)
+            self.reader: Reader = catalog.use(self.format, "reader")(options)
+            self._encode = cached(self.dataset, self.format, self.reader, self.base, self.encoder, clock)
+
+    def execute(self) -> Ran:
+        """The walk: pin the data, encode, train, score, save, prove parity, and write the row."""
+        self.engine.tag(self.dataset.name, self.dataset.version, f"run-{self.name}")
+        with self.clock.stage("read"):
+            train, dev, test = self._splits()
+        with self.clock.stage("encode"):
+            self._encode_all(train, dev, test)
+        with self.clock.stage("train"):
+            job = Job(
+                train=train,
+                dev=dev,
+                task=self.task,
+                seed=self.config.seed,
+                folder=self.folder,
+                progress=self.clock,
+                trainer=self.config.trainer,
+            )
+            trainer = self.catalog.use(self.method, "trainer")(self.config.options(self.method, self.config.method))
+            tensors = trainer.fit(job)
+        with self.clock.stage("score"):
+            scores, baseline = self._score(tensors, train, test)
+        return self._save(tensors, scores, baseline, test if len(test) else train)
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        return {"labelled": len(self._labelled), "unlabelled": self.dataset.count() - len(self._labelled)}
+
+    @cached_property
+    def _labelled(self) -> list[Row]:
+        return [row for row in self.dataset.rows() if row["label"] is not None]
+
+    @cached_property
+    def task(self) -> Task:
+        learnt = [row for row in self._labelled if row["split"] != "test"]
+        if not self._labelled:
+            exists = f"its columns are: {', '.join(self.dataset.columns())}"
+            do = f"type `speciate add {self.dataset.name} FILES... --target COLUMN`"
+            raise SpeciateError(f"dataset {self.dataset.name!r} has no labels", exists, do)
+        return Task.of(self.config.task, learnt, f"dataset {self.dataset.name!r}")
+
+    def _check_fit(self) -> None:
+        if not self.format.modality.agrees(self.base.modality):
+            fits = [b.name for b in self.catalog.all(Base) if b.modality.agrees(self.format.modality)]
+            asked = f"base {self.base.name!r} takes {self.base.modality.name}, {self.format.name!r} gives {self.format.modality.name}"
+            raise SpeciateError(asked, f"bases that fit: {', '.join(fits) or 'none'}", "type base=NAME")
+        if self.config.task not in self.method.tasks:
+            asked = f"method {self.method.name!r} does not do {self.config.task}"
+            raise SpeciateError(asked, f"it does: {', '.join(self.method.tasks)}", "type task=NAME or method=NAME")
+
+    def _splits(self) -> tuple[Examples, Examples, Examples]:
+        parts = {s: [r for r in self._labelled if r["split"] == s] for s in ("train", "dev", "test")}
+        if not parts["dev"]:
+            parts["dev"] = parts["train"][::DEV_SHARE]
+            parts["train"] = [row for i, row in enumerate(parts["train"]) if i % DEV_SHARE]
+        if not parts["train"]:
+            exists = f"splits: {', '.join(f'{len(rows)} {name}' for name, rows in parts.items())}"
+            raise SpeciateError(f"dataset {self.dataset.name!r} has no rows to train on", exists, "add more rows")
+        train, dev, test = (self._examples(parts[name]) for name in ("train", "dev", "test"))
+        _ = train.targets, dev.targets, test.targets  # a label that only the test rows have is an error now, not later
+        return train, dev, test
+
+    def _examples(self, rows: Sequence[Row]) -> Examples:
+        return Examples(rows, self.task, self.reader.decode, self._encode)
+
+    def _encode_all(self, *parts: Examples) -> None:
+        """All rows in one call, so that batches are full and sorted; each part then finds its own in the cache."""
+        rows = [row for part in parts for row in part.rows]
+        vectors = self._encode(self._examples(rows))
+        start = 0
+        for part in parts:
+            part.features = vectors[start : start + len(part)]
+            start += len(part)
+
+    def _score(
+        self, tensors: Mapping[str, Any], train: Examples, test: Examples
+    ) -> tuple[dict[str, Score], dict[str, Score]]:
+        if not len(test):
+            return {}, {}
+        from speciate.catalog import load
+
+        names = self.config.evaluators
+        answers = load(self.method.predictor)(tensors, self.task).predict(test)
+        prior = self.task.prior(train.targets, len(test))
+        return (
+            score_all(self.catalog, Predictions(self.task, answers, test.targets), names),
+            score_all(self.catalog, Predictions(self.task, prior, test.targets), names),
+        )
+
+    def _save(
+        self, tensors: Mapping[str, Any], scores: dict[str, Score], baseline: dict[str, Score], probe: Examples
+    ) -> Ran:
+        """The model folder appears whole, then its scores are rows, then its own row."""
+        info = self._info(scores, baseline)
+        with new_folder(self.models / self.name) as folder:
+            with self.clock.stage("save"):
+                save(folder, info, tensors)
+            with self.clock.stage("parity"):
+                receipt = self._parity(folder, tensors, self._examples(probe.rows[:PARITY_ROWS]))
+            write_json(folder / RECEIPT, receipt)
+            write_text(folder / "README.md", card.render(info, receipt))
+        with self.clock.stage("commit"):
+            ran = Ran(
+                run=self.name,
+                model=self.name,
+                status="done",
+                scores=info["scores"],
+                baseline=info["baseline"],
+                seconds=self.clock.seconds,
+                parity=receipt,
+                rows=self.counts,
+            )
+            self._write_rows(ran)
+        return ran
+
+    def _write_rows(self, ran: Ran) -> None:
+        where = {"model": self.name, "dataset": self.dataset.name, "version": self.dataset.version, "split": "test"}
+        if ran.scores:
+            self.ledger.append("scores", [{**where, "name": name, **score} for name, score in ran.scores.items()])
+        row = {**where, "base": self.base.name, "method": self.method.name, "task": self.task.name}
+        self.ledger.append("models", [{**row, "name": self.name, "scores": ran.scores, "parity": ran.parity["holds"]}])
+        self.ledger.append("runs", [{**row, **dataclasses.asdict(ran), "config": self.config.as_dict()}])
+
+    def _info(self, scores: dict[str, Score], baseline: dict[str, Score]) -> dict[str, Any]:
+        schema = self.reader.schema()
+        modality = self.format.modality
+        return {
+            "name": self.name,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "format": {"name": self.format.name, "options": dict(self.dataset.options)},
+            "base": {
+                "name": self.base.name,
+                "options": {key: value for key, value in self.config.base.items() if key != "name"},
+                "hash": self.encoder.fingerprint(),
+            },
+            "method": dict(self.config.method),
+            "task": self.task.name,
+            "labels": list(self.task.labels),
+            "dataset": {"name": self.dataset.name, "version": self.dataset.version, "rows": self.dataset.count(), **self.counts},
+            "input": {
+                "columns": dict(schema),
+                "modality": {"name": modality.name, "arrays": [dataclasses.asdict(array) for array in modality.arrays]},
+            },
+            "scores": {name: score.as_dict() for name, score in scores.items()},
+            "baseline": {name: score.as_dict() for name, score in baseline.items()},
+            "config": self.config.as_dict(),
+            "libraries": versions(),
+        }
+
+    def _parity(self, folder: Path, tensors: Mapping[str, Any], probe: Examples) -> dict[str, Any]:
+        """The answers that were scored, those of the saved model, and those of the served app, on the same rows."""
+        from speciate.catalog import load
+
+        trained = load(self.method.predictor)(tensors, self.task).predict(probe)
+        saved = Model(folder, self.catalog)
+        disk = saved.answers(probe.rows)
+        server = self.catalog.get(Server, "http")
+        app = self.catalog.use(server, "app")({self.name: saved}, server.options())
+        content = list(self.reader.schema())
+        outputs = app.ask(self.name, [{name: row[name] for name in content} for row in probe.rows])
+        served = self.task.answers(outputs)
+        gaps = {"saved": float(abs(trained - disk).max()), "served": float(abs(disk - served).max())}
+        limits = {"saved": self.encoder.tolerance + 1e-9, "served": 1e-9}
+        return {
+            "holds": all(gaps[name] <= limits[name] for name in gaps),
+            "rows": len(probe),
+            "max_difference": gaps,
+            "allowed": limits,
+        }

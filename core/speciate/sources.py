@@ -1,0 +1,84 @@
+"""Sources: the files a person means, and the Format that knows them: first by name, then by their first bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from speciate.catalog import Catalog
+from speciate.contracts import Format, Quarantined
+from speciate.errors import UsageError
+
+__all__ = ["check_same", "collect", "recognise"]
+
+
+def collect(paths: Sequence[str | Path]) -> tuple[list[Path], tuple[Quarantined, ...]]:
+    """Every file below the paths, in order, without hidden ones; and those that cannot be opened."""
+    files: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            files += sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
+        elif path.exists():
+            files.append(path)
+        else:
+            raise UsageError(f"there is no {path}", f"looked in {path.absolute().parent}", "check the path")
+    if not files:
+        raise UsageError("there are no files to read", f"looked in {', '.join(map(str, paths)) or 'nothing'}", "name files or folders")
+    refused = {path: problem for path in files if (problem := _unreadable(path))}
+    good = [path for path in dict.fromkeys(files) if path not in refused]
+    return good, tuple(Quarantined(str(path), problem) for path, problem in refused.items())
+
+
+def recognise(
+    catalog: Catalog, files: Sequence[Path], strangers: tuple[Quarantined, ...], name: str
+) -> tuple[Format, list[Path], tuple[Quarantined, ...]]:
+    """The one Format of these files, those it knows, and the rest with a reason."""
+    formats = catalog.all(Format)
+    if name:
+        return catalog.get(Format, name), list(files), strangers
+    found = {path: next((f for f in formats if _knows(f, path)), None) for path in files}
+    chosen = {f.name: f for f in found.values() if f is not None}
+    patterns = [f"{f.name} ({' '.join(f.patterns)})" for f in formats]
+    known = f"installed formats: {', '.join(patterns) or 'none'}"
+    if not chosen:
+        first = f"no installed format knows {files[0]}" if files else "; ".join(f"{s.path}: {s.reason}" for s in strangers)
+        raise UsageError(first, known, "type --format NAME, or install a plugin for it")
+    if len(chosen) > 1:
+        raise UsageError(f"these files are of several formats: {', '.join(sorted(chosen))}", known, "type --format NAME")
+    unknown = tuple(Quarantined(str(path), "no installed format knows this file") for path, f in found.items() if f is None)
+    return next(iter(chosen.values())), [path for path, f in found.items() if f is not None], strangers + unknown
+
+
+def check_same(known: Mapping[str, Any], format: Format, options: Mapping[str, Any]) -> None:
+    """A dataset has one format and one set of options: they decide what its rows mean."""
+    if known["format"] != format.name:
+        asked = f"dataset {known['name']!r} holds {known['format']}, these files are {format.name}"
+        raise UsageError(asked, "a dataset has one format", "add them under another name")
+    if options and options != known["options"]:
+        asked = f"dataset {known['name']!r} was made with other options: {known['options'] or 'none'}"
+        raise UsageError(asked, f"now asked: {dict(options)}", "leave them out, or add under another name")
+
+
+def _knows(format: Format, path: Path) -> bool:
+    return any(fnmatch(path.name.lower(), pattern.lower()) for pattern in format.patterns) or _starts(format, path)
+
+
+def _starts(format: Format, path: Path) -> bool:
+    if not format.magic:
+        return False
+    with path.open("rb") as file:
+        return file.read(max(map(len, format.magic))).startswith(format.magic)
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _unreadable(path: Path) -> str:
+    try:
+        with path.open("rb"):
+            return ""
+    except OSError as error:
+        return f"cannot be opened: {error.strerror}"

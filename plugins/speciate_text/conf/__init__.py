@@ -1,0 +1,1 @@
+"""Text's recipes, found by Hydra as pkg://speciate_text.conf."""

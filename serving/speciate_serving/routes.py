@@ -1,0 +1,127 @@
+"""The routes: predict, health, models, metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any
+
+from speciate import Row
+from speciate.errors import unknown
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from speciate_serving import body
+from speciate_serving.metrics import Metrics
+from speciate_serving.refusal import Json, Refusal
+from speciate_serving.worker import Worker
+
+if TYPE_CHECKING:
+    from speciate.model import Model
+
+__all__ = ["Routes"]
+
+IN_MEMORY = 2**20
+
+
+class Routes:
+    """What can be asked of some models."""
+
+    def __init__(self, models: Mapping[str, Model], worker: Worker, metrics: Metrics) -> None:
+        self.models, self.worker, self.metrics = models, worker, metrics
+        self.started = int(time.time())
+
+    def all(self) -> list[Route]:
+        return [
+            Route("/v1/predict/{name}", self.predict, methods=["POST"]),
+            Route("/v1/models", self.cards, methods=["GET"]),
+            Route("/health", self.health, methods=["GET"]),
+            Route("/metrics", self.counts, methods=["GET"]),
+        ]
+
+    async def predict(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        model = self.models.get(name)
+        if model is None:
+            raise Refusal(404, "model_not_found", unknown("model", name, self.models, "ask GET /v1/models"))
+        request.state.model = name  # what the request is counted under
+        self.worker.check()
+        kind = body.content_type(request)
+        if kind == "application/json":
+            rows, listed = body.rows_of(await request.body())
+            outputs = await self._compute(request, name, partial(model.predict_rows, rows))
+        else:
+            take = self._form if kind == "multipart/form-data" else self._raw
+            outputs, listed = await take(request, name, model), False
+        return Json(_answer(request.state.id, model.name, outputs, listed))
+
+    async def health(self, request: Request) -> Response:
+        return Json({"status": "ok", "models": sorted(self.models)})
+
+    async def cards(self, request: Request) -> Response:
+        data = [self._card(name, self.models[name]) for name in sorted(self.models)]
+        return Json({"object": "list", "data": data})
+
+    async def counts(self, request: Request) -> Response:
+        return PlainTextResponse(self.metrics.text(self.worker.waiting), media_type="text/plain; version=0.0.4")
+
+    async def _form(self, request: Request, name: str, model: Model) -> list[Row]:
+        async with request.form(max_files=1, max_fields=16, max_part_size=2**16) as form:
+            for upload in form.values():
+                if isinstance(upload, UploadFile):
+                    kind = (upload.content_type or "").partition(";")[0]
+                    file = body.file_name(upload.filename or "", kind, model.format.patterns)
+                    body.refuse_empty(upload.file)
+                    work = partial(body.in_folder, upload.file, file, model.predict_file)
+                    return await self._compute(request, name, work)
+        raise body.no_file()
+
+    async def _raw(self, request: Request, name: str, model: Model) -> list[Row]:
+        given = body.given_name(request)
+        file = body.file_name(given, body.content_type(request), model.format.patterns)
+        with SpooledTemporaryFile(IN_MEMORY) as source:
+            await body.spool(request, source)
+            body.refuse_empty(source)
+            return await self._compute(request, name, partial(body.in_folder, source, file, model.predict_file))
+
+    async def _compute(self, request: Request, name: str, work: Callable[[], list[Row]]) -> list[Row]:
+        def timed() -> list[Row]:
+            with self.metrics.timed(name):
+                return work()
+
+        async def gone() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+
+        return await self.worker.do(timed, gone)
+
+    def _card(self, name: str, model: Model) -> dict[str, Any]:
+        info = model.info
+        about = {"format": model.format.name, "task": info.get("task"), "labels": info.get("labels")}
+        created = _seconds(info.get("created"), self.started)
+        return {"id": name, "object": "model", "created": created, "owned_by": "speciate", **about}
+
+
+def _answer(id: str, model: str, outputs: list[Row], listed: bool) -> dict[str, Any]:
+    """`output` where there is one; `outputs` where a list was sent or another number came out."""
+    answer: dict[str, Any] = {"id": id, "model": model}
+    if len(outputs) == 1:
+        answer["output"] = outputs[0]
+    if listed or len(outputs) != 1:
+        answer["outputs"] = outputs
+    return answer
+
+
+def _seconds(created: Any, otherwise: int) -> int:
+    """A time as OpenAI's clients read it: whole seconds since 1970."""
+    if isinstance(created, str):
+        try:
+            return int(datetime.fromisoformat(created).timestamp())
+        except ValueError:
+            return otherwise
+    return int(created) if isinstance(created, (int, float)) else otherwise

@@ -1,0 +1,113 @@
+"""The probe: a small head on frozen features, solved by L-BFGS on all rows at once, one Lightning fit for each c."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from speciate import Job, SpeciateError
+from speciate.task import Task
+from speciate_trainers.loop import fit
+from speciate_trainers.options import ProbeOptions
+
+Rows = tuple[Tensor, Tensor]  # features, targets
+
+
+class ProbeTrainer:
+    """Chooses c on the dev split, then learns the head from everything that is not test."""
+
+    def __init__(self, options: ProbeOptions) -> None:
+        self.options = options
+
+    def fit(self, job: Job) -> dict[str, NDArray[Any]]:
+        torch.manual_seed(job.seed)
+        targets = job.train.targets
+        shift, scale = (targets.mean(), targets.std() or 1.0) if job.task.name == "regress" else (0.0, 1.0)
+        train, dev = (
+            (torch.from_numpy(part.features), torch.from_numpy((part.targets - shift) / scale))
+            for part in (job.train, job.dev)
+        )
+        head = self._choose(job, train, dev)
+        if self.options.refit and len(dev[0]):
+            both = (torch.cat([train[0], dev[0]]), torch.cat([train[1], dev[1]]))
+            self._solve(job, head, both)
+        layers = [module for module in head.net if isinstance(module, nn.Linear)]
+        tensors = {f"{i}.{name}": p.detach().numpy() for i, m in enumerate(layers) for name, p in m.named_parameters()}
+        return {**tensors, "shift": np.array([shift]), "scale": np.array([scale])}
+
+    def _choose(self, job: Job, train: Rows, dev: Rows) -> Head:
+        """Walk from strong to weak regularisation, each fit starting where the last ended; stop once dev gets worse."""
+        best, lowest, worse = None, float("inf"), 0
+        head = Head(job.task, train[0].shape[1], self.options)
+        strengths = sorted(self.options.c)
+        with job.progress.track("train", len(strengths)) as tick:
+            for c in strengths:
+                head.c = c
+                self._solve(job, head, train)
+                loss = head.judge(*(dev if len(dev[0]) else train))
+                tick(1)
+                if loss < lowest:
+                    best, lowest, worse = head.copy(), loss, 0
+                else:
+                    worse += 1
+                if worse == 2:
+                    break
+        if best is None:
+            exists = f"c={self.options.c} on {len(train[0])} rows; the features or targets hold NaN or infinity"
+            raise SpeciateError("the loss is not a number", exists, "look at the rows with `speciate show`")
+        return best
+
+    def _solve(self, job: Job, head: Head, rows: Rows) -> None:
+        head.rows = len(rows[0])
+        fit(head, DataLoader([rows], batch_size=None), job.folder, {"max_epochs": 1, **job.trainer})
+
+
+class Head(pl.LightningModule):
+    """Linear, or one hidden layer; the loss is scikit-learn's: C * sum(loss) + |w|^2 / 2, divided by C * n."""
+
+    def __init__(self, task: Task, width: int, options: ProbeOptions) -> None:
+        super().__init__()
+        out = len(task.labels) or 1
+        sizes = [width, options.hidden, out] if options.hidden else [width, out]
+        layers: list[nn.Module] = []
+        for i, o in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(i, o), nn.ReLU()]
+        self.net = nn.Sequential(*layers[:-1])
+        self.task, self.options, self.width, self.c, self.rows = task, options, width, 1.0, 1
+        if not options.hidden:
+            nn.init.zeros_(self.net[0].weight)  # convex: the start does not matter, and this one repeats
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.LBFGS(
+            self.parameters(), max_iter=self.options.max_iter, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
+        )
+
+    def training_step(self, batch: Rows, _: int) -> Tensor:
+        penalty = sum(m.weight.square().sum() for m in self.net if isinstance(m, nn.Linear))
+        return self.loss(*batch) + penalty / (2 * self.c * self.rows)
+
+    def loss(self, features: Tensor, targets: Tensor) -> Tensor:
+        answers = self.net(features)
+        if self.task.name == "regress":
+            return nn.functional.mse_loss(answers[:, 0], targets.to(answers.dtype)) / 2
+        weight = None
+        if self.options.balanced:
+            counts = torch.bincount(targets.long(), minlength=len(self.task.labels)).clamp(min=1)
+            weight = (len(targets) / (len(counts) * counts)).to(answers.dtype)
+        return nn.functional.cross_entropy(answers, targets.long(), weight=weight)
+
+    @torch.no_grad()
+    def judge(self, features: Tensor, targets: Tensor) -> float:
+        return float(self.loss(features, targets))
+
+    def copy(self) -> Head:
+        twin = Head(self.task, self.width, self.options)
+        twin.load_state_dict(self.state_dict())
+        twin.c = self.c
+        return twin
