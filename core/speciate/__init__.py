@@ -1,9 +1,9 @@
 """Speciate: from a strong base to the model your domain needs; proven better, served, and done again tomorrow.
 
-    import speciate
-    ws = speciate.open("workspace")
-    ws.add("news", ["train.jsonl"])
-    ws.run("text/probe", dataset="news")
+import speciate
+ws = speciate.open("workspace")
+ws.add("news", ["train.jsonl"])
+ws.run("text/probe", dataset="news")
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from speciate.workspace import Workspace
 
 __all__ = [
-    "TEXT",
     "Array",
     "Base",
     "Demo",
@@ -39,6 +38,7 @@ __all__ = [
     "Server",
     "SpeciateError",
     "Store",
+    "TEXT",
     "UsageError",
     "hookimpl",
     "open",

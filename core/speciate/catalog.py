@@ -17,7 +17,6 @@ from typing import Any, TypeVar, cast, get_type_hints
 
 import pluggy
 
-import speciate
 from speciate import hookspecs
 from speciate.contracts import Base, Declaration, Evaluator, Format, Method, Server, Store
 from speciate.errors import SpeciateError, UsageError, unknown
@@ -141,7 +140,7 @@ class Catalog:
         elif isinstance(declaration, str):
             self.recipes[declaration] = plugin.name
         else:
-            self._declare_one(plugin, declaration)
+            self._declare_one(plugin, cast("Declaration", declaration))
 
     def _declare_one(self, plugin: Plugin, declaration: Declaration) -> None:
         key = (declaration.kind, declaration.name)
@@ -190,9 +189,10 @@ def _check_version(dist: importlib.metadata.Distribution | None) -> None:
         return
     from packaging.requirements import Requirement
 
+    here = importlib.metadata.version("speciate")
     for requirement in map(Requirement, wanted):
-        if requirement.name == "speciate" and not requirement.specifier.contains(speciate.__version__, prereleases=True):
-            raise SpeciateError(f"made for speciate{requirement.specifier}", f"this is speciate {speciate.__version__}")
+        if requirement.name == "speciate" and not requirement.specifier.contains(here, prereleases=True):
+            raise SpeciateError(f"made for speciate{requirement.specifier}", f"this is speciate {here}")
 
 
 def options_of(declaration: Declaration, values: Mapping[str, Any]) -> Any:
@@ -200,7 +200,9 @@ def options_of(declaration: Declaration, values: Mapping[str, Any]) -> Any:
     hints = get_type_hints(declaration.options)
     for name in values:
         if name not in hints:
-            raise unknown("option", name, hints, f"{declaration.kind} {declaration.name!r} takes its options as name=value")
+            raise unknown(
+                "option", name, hints, f"{declaration.kind} {declaration.name!r} takes its options as name=value"
+            )
     return declaration.options(**{name: _coerce(name, value, hints[name]) for name, value in values.items()})
 
 

@@ -31,7 +31,12 @@ plugin_app = typer.Typer(help="Write a plugin, or check one.", no_args_is_help=T
 app.add_typer(plugin_app, name="plugin")
 
 _Misused: Any = typer.BadParameter.__base__  # Typer carries its own copy of click and does not export this name
-Where = Annotated[Path | None, typer.Option("--workspace", "-w", help="The folder to work in; by default $SPECIATE_WORKSPACE or ./speciate-workspace.")]
+Where = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace", "-w", help="The folder to work in; by default $SPECIATE_WORKSPACE or ./speciate-workspace."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Words = Annotated[list[str] | None, typer.Argument(help="A recipe, and settings as key=value.", show_default=False)]
 
@@ -53,7 +58,9 @@ def add(
     name: Annotated[str, typer.Argument(help="The dataset; made if need be.")],
     paths: Annotated[list[str], typer.Argument(help="Files and folders.")],
     format: Annotated[str, typer.Option(help="The format, when files do not tell.")] = "",
-    option: Annotated[list[str] | None, typer.Option("--option", "-o", help="An option of the format, as name=value.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-o", help="An option of the format, as name=value.")
+    ] = None,
     target: Annotated[str, typer.Option(help="The column to learn; by default `label` or what usually is.")] = "",
     group: Annotated[str, typer.Option(help="The column whose equal values stay in one split: patient, scene …")] = "",
     split: Annotated[str, typer.Option(help="Put all of these rows in train, dev or test.")] = "",
@@ -117,7 +124,9 @@ def serve(
     name: Annotated[str, typer.Argument(help="A model, an endpoint, or a model's folder.")],
     host: str = "127.0.0.1",
     port: int = 8000,
-    token: Annotated[str, typer.Option(envvar="SPECIATE_TOKEN", help="What a client must send as a bearer token.")] = "",
+    token: Annotated[
+        str, typer.Option(envvar="SPECIATE_TOKEN", help="What a client must send as a bearer token.")
+    ] = "",
     workspace: Where = None,
     as_json: Json = False,
 ) -> None:
@@ -227,7 +236,12 @@ def main() -> None:
         if os.environ.get("SPECIATE_DEBUG"):
             raise
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-        code = _fail(SpeciateError(message, "this is a fault of Speciate or a plugin", "type `speciate --debug …` for the traceback"), as_json)
+        code = _fail(
+            SpeciateError(
+                message, "this is a fault of Speciate or a plugin", "type `speciate --debug …` for the traceback"
+            ),
+            as_json,
+        )
     raise SystemExit(code or 0)
 
 

@@ -6,6 +6,7 @@ Names select and config holds no code: no `_target_`, no environment lookups. Hy
 from __future__ import annotations
 
 import functools
+import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, make_dataclass
@@ -80,15 +81,14 @@ def compose(catalog: Catalog, words: Sequence[str], folder: Path | None = None) 
     if raw["task"] not in TASKS:
         raise unknown("task", raw["task"], TASKS, "type task=NAME")
     sources = ("pkg://speciate.conf", *catalog.recipes)
-    lists = {"evaluators": tuple(raw.pop("evaluators"))}
-    return Config(recipe=choices.get("recipe", ""), overrides=tuple(words), sources=sources, **raw, **lists)
+    return Config.from_dict({"recipe": choices.get("recipe", ""), "overrides": words, "sources": sources, **raw})
 
 
 def overrides_of(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Python keywords as the words the CLI takes: `method={"l2": [1]}` is `method.l2=[1]`."""
     words = []
     for key, value in values.items():
-        if isinstance(value, Mapping) and prefix + key != "trainer":
+        if isinstance(value, Mapping) and value:
             words += overrides_of(value, f"{prefix}{key}.")
         elif prefix + key in ("recipe", "base", "method"):
             words.append(f"{key}={value}")
@@ -147,10 +147,15 @@ def _hydra(catalog: Catalog, words: list[str], folder: Path | None) -> dict[str,
     sources = [*catalog.recipes, *([f"file://{folder}"] if folder and (folder / "recipe").is_dir() else [])]
     path = [f"hydra.searchpath=[{','.join(_literal(source) for source in sources)}]"] if sources else []
     try:
-        config = hydra_compose("config", overrides=[*words, *path])
+        config = hydra_compose("config", overrides=[*map(_open, words), *path])
         return OmegaConf.to_container(config, resolve=False)  # type: ignore[return-value]
     except (HydraException, OmegaConfBaseException) as error:
         raise _explain(catalog, words, error) from error
+
+
+def _open(word: str) -> str:
+    """Lightning's own settings are not in our schema: they may be added."""
+    return f"++{word}" if word.startswith("trainer.") else word
 
 
 @functools.cache
@@ -168,7 +173,9 @@ def _store_options(catalog: Catalog) -> None:
     store.store("schema", RunSchema, provider="speciate")
     for kind in (Base, Method):
         for declaration in catalog.all(kind):
-            named = make_dataclass("Options", [("name", str, field(default=declaration.name))], bases=(declaration.options,))
+            named = make_dataclass(
+                "Options", [("name", str, field(default=declaration.name))], bases=(declaration.options,)
+            )
             provider = catalog.plugin_of(declaration).name
             store.store(declaration.name, named, group=kind.kind, provider=provider)
 
@@ -184,8 +191,10 @@ def _explain(catalog: Catalog, words: list[str], error: Exception) -> SpeciateEr
             hint = did_you_mean(key, known) or "type `speciate config` with your recipe to see them"
             return UsageError(f"no setting named {key!r}", exists, hint)
     cause = error.__cause__ or error
-    asked = str(error).splitlines()[0] if str(error) else type(error).__name__
-    because = [line.strip() for line in str(cause).splitlines() if line.strip() and line.strip() != asked]
+    unread = getattr(error, "override", None)
+    said = str(error).splitlines() or [type(error).__name__]
+    asked = f"cannot read {unread!r}: {said[0]}" if unread else said[0]
+    because = [line.strip() for line in str(cause).splitlines() if line.strip() and line.strip() != said[0]]
     return UsageError(asked, because[0] if because else "", "settings are written key=value, lists as [1,2]")
 
 
@@ -210,14 +219,18 @@ def _refuse_code(raw: Any) -> None:
     """Config selects by name: a recipe that carries code or reads the environment is refused."""
     if isinstance(raw, dict):
         if "_target_" in raw:
-            raise UsageError("this config has a `_target_`", "config holds no code here", "name a plugin's part instead")
+            raise UsageError(
+                "this config has a `_target_`", "config holds no code here", "name a plugin's part instead"
+            )
         for value in raw.values():
             _refuse_code(value)
     elif isinstance(raw, list):
         for value in raw:
             _refuse_code(value)
     elif isinstance(raw, str) and "${" in raw:
-        raise UsageError(f"this config has an interpolation: {raw}", "config holds plain values here", "write the value")
+        raise UsageError(
+            f"this config has an interpolation: {raw}", "config holds plain values here", "write the value"
+        )
 
 
 def _refuse_bombs(name: str, text: str) -> None:
@@ -227,11 +240,15 @@ def _refuse_bombs(name: str, text: str) -> None:
     aliases = 0
     if len(text) <= MAX_RECIPE_BYTES:
         try:
-            aliases = sum(isinstance(token, yaml.AliasToken) for token in yaml.scan(text))
+            aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
         except yaml.YAMLError as error:
             raise UsageError(f"recipe {name!r} is not YAML", " ".join(str(error).split()), "mend the file") from error
     if len(text) > MAX_RECIPE_BYTES or aliases > MAX_ALIASES:
-        raise UsageError(f"recipe {name!r} is too large to be a recipe", f"over {MAX_RECIPE_BYTES} bytes or {MAX_ALIASES} aliases", "write it as one page of YAML")
+        raise UsageError(
+            f"recipe {name!r} is too large to be a recipe",
+            f"over {MAX_RECIPE_BYTES} bytes or {MAX_ALIASES} aliases",
+            "write it as one page of YAML",
+        )
 
 
 def _literal(value: Any) -> str:
@@ -246,4 +263,5 @@ def _literal(value: Any) -> str:
         return "{" + ",".join(f"{key}:{_literal(inner)}" for key, inner in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(_literal(inner) for inner in value) + "]"
-    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+    text = re.sub(r"(\\*)'", r"\1\1\\'", str(value))  # in Hydra's quotes a backslash counts only before a quote
+    return "'" + re.sub(r"(\\+)$", r"\1\1", text) + "'"

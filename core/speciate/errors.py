@@ -1,8 +1,8 @@
 """Errors a person can act on: what was asked, what exists, what to type.
 
-    SpeciateError            exit 1   it was tried and failed
-    ├── UsageError           exit 2   what was typed cannot be done
-    └── GateError            exit 3   a gate said no
+SpeciateError            exit 1   it was tried and failed
+├── UsageError           exit 2   what was typed cannot be done
+└── GateError            exit 3   a gate said no
 """
 
 from __future__ import annotations

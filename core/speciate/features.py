@@ -22,7 +22,7 @@ __all__ = ["cached", "on_dataset"]
 def cached(
     dataset: Dataset, format: Format, reader: Reader, base: Base, encoder: Encoder, progress: Progress
 ) -> Callable[[Examples], NDArray[np.float32]]:
-    """An `encode` for Examples, kept in the dataset under what decides the vectors: the base's hash and the format's options."""
+    """An `encode` for Examples, kept in the dataset by what decides the vectors: base hash and format options."""
     words = f"{encoder.fingerprint()} {format.name} {json.dumps(dict(dataset.options), sort_keys=True)}"
     key = f"{base.name.replace('-', '_')}_{hashlib.sha256(words.encode()).hexdigest()[:12]}"
 

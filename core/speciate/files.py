@@ -24,7 +24,9 @@ def write_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise SpeciateError(f"cannot write {path}", str(error), "free some disk space or mend the permissions") from error
+        raise SpeciateError(
+            f"cannot write {path}", str(error), "free some disk space or mend the permissions"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -45,5 +45,6 @@ def _beats(catalog: Catalog, engine: Engine, candidate: Model, served: Model) ->
     gap = difference(catalog, evaluator, new, old)
     value = gap.value or 0.0
     worse = value < 0 if evaluator.higher_is_better else value > 0
-    why = f"{evaluator.name} changes by {value:+.4f} ({gap.low:+.4f} to {gap.high:+.4f}, n={gap.n}) against {served.name!r}"
+    interval = f"{gap.low:+.4f} to {gap.high:+.4f}, n={gap.n}"
+    why = f"{evaluator.name} changes by {value:+.4f} ({interval}) against {served.name!r}"
     return {"passed": not worse, "why": why, "difference": gap.as_dict()}

@@ -1,9 +1,9 @@
 """A Model: a folder with weights and all it takes to answer with them, on any machine that has the same plugins.
 
-    model.json           what it is: format, base and its hash, method, config, data, labels, scores, versions
-    weights.safetensors  what was learnt
-    parity.json          the receipt: trained, saved and served answers agree
-    README.md            the card
+model.json           what it is: format, base and its hash, method, config, data, labels, scores, versions
+weights.safetensors  what was learnt
+parity.json          the receipt: trained, saved and served answers agree
+README.md            the card
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class Model:
 
     @cached_property
     def reader(self) -> Reader:
-        reader: Reader = self.catalog.use(self.format, "reader")(options_of(self.format, self.info["format"]["options"]))
+        reader: Reader = self.catalog.use(self.format, "reader")(
+            options_of(self.format, self.info["format"]["options"])
+        )
         return reader
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar with ETA for what takes over two seconds, only where a person looks; and the stage times."""
+"""Progress on stderr: a bar with ETA for what takes over two seconds, where a person looks; and the stage times."""
 
 from __future__ import annotations
 

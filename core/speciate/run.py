@@ -116,7 +116,8 @@ class Run:
     def _check_fit(self) -> None:
         if not self.format.modality.agrees(self.base.modality):
             fits = [b.name for b in self.catalog.all(Base) if b.modality.agrees(self.format.modality)]
-            asked = f"base {self.base.name!r} takes {self.base.modality.name}, {self.format.name!r} gives {self.format.modality.name}"
+            takes, gives = self.base.modality.name, self.format.modality.name
+            asked = f"base {self.base.name!r} takes {takes}, format {self.format.name!r} gives {gives}"
             raise SpeciateError(asked, f"bases that fit: {', '.join(fits) or 'none'}", "type base=NAME")
         if self.config.task not in self.method.tasks:
             asked = f"method {self.method.name!r} does not do {self.config.task}"
@@ -210,7 +211,12 @@ class Run:
             "method": dict(self.config.method),
             "task": self.task.name,
             "labels": list(self.task.labels),
-            "dataset": {"name": self.dataset.name, "version": self.dataset.version, "rows": self.dataset.count(), **self.counts},
+            "dataset": {
+                "name": self.dataset.name,
+                "version": self.dataset.version,
+                "rows": self.dataset.count(),
+                **self.counts,
+            },
             "input": {
                 "columns": dict(schema),
                 "modality": {"name": modality.name, "arrays": [dataclasses.asdict(array) for array in modality.arrays]},

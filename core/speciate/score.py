@@ -60,7 +60,9 @@ def resample(scorer: Any, evaluator: Evaluator, predictions: Predictions) -> NDA
         values.append(scorer(predictions, np.ones((1, n))))
         for start in range(0, RESAMPLES, step):
             drawn = [rng.integers(0, n, n) for _ in range(min(step, RESAMPLES - start))]
-            values.append(scorer(predictions, np.stack([np.bincount(rows, minlength=n) for rows in drawn]).astype(float)))
+            values.append(
+                scorer(predictions, np.stack([np.bincount(rows, minlength=n) for rows in drawn]).astype(float))
+            )
         return np.concatenate(values)
     values.append([scorer(predictions)])
     values.append([scorer(predictions.take(rng.integers(0, n, n))) for _ in range(RESAMPLES)])

@@ -25,7 +25,11 @@ def collect(paths: Sequence[str | Path]) -> tuple[list[Path], tuple[Quarantined,
         else:
             raise UsageError(f"there is no {path}", f"looked in {path.absolute().parent}", "check the path")
     if not files:
-        raise UsageError("there are no files to read", f"looked in {', '.join(map(str, paths)) or 'nothing'}", "name files or folders")
+        raise UsageError(
+            "there are no files to read",
+            f"looked in {', '.join(map(str, paths)) or 'nothing'}",
+            "name files or folders",
+        )
     refused = {path: problem for path in files if (problem := _unreadable(path))}
     good = [path for path in dict.fromkeys(files) if path not in refused]
     return good, tuple(Quarantined(str(path), problem) for path, problem in refused.items())
@@ -43,11 +47,17 @@ def recognise(
     patterns = [f"{f.name} ({' '.join(f.patterns)})" for f in formats]
     known = f"installed formats: {', '.join(patterns) or 'none'}"
     if not chosen:
-        first = f"no installed format knows {files[0]}" if files else "; ".join(f"{s.path}: {s.reason}" for s in strangers)
+        first = (
+            f"no installed format knows {files[0]}" if files else "; ".join(f"{s.path}: {s.reason}" for s in strangers)
+        )
         raise UsageError(first, known, "type --format NAME, or install a plugin for it")
     if len(chosen) > 1:
-        raise UsageError(f"these files are of several formats: {', '.join(sorted(chosen))}", known, "type --format NAME")
-    unknown = tuple(Quarantined(str(path), "no installed format knows this file") for path, f in found.items() if f is None)
+        raise UsageError(
+            f"these files are of several formats: {', '.join(sorted(chosen))}", known, "type --format NAME"
+        )
+    unknown = tuple(
+        Quarantined(str(path), "no installed format knows this file") for path, f in found.items() if f is None
+    )
     return next(iter(chosen.values())), [path for path, f in found.items() if f is not None], strangers + unknown
 
 

@@ -55,7 +55,9 @@ class Task:
         strange = sorted({value for value in values if value not in index})
         if strange:
             exists = f"the model knows: {', '.join(self.labels)}"
-            raise SpeciateError(f"labels never seen in training: {', '.join(strange)}", exists, "train on rows with them")
+            raise SpeciateError(
+                f"labels never seen in training: {', '.join(strange)}", exists, "train on rows with them"
+            )
         return np.array([index[value] for value in values], dtype=np.float64)
 
     def outputs(self, answers: NDArray[np.float64]) -> list[Row]:
@@ -64,7 +66,11 @@ class Task:
             return [{"value": float(value)} for value in answers]
         best = answers.argmax(axis=1)
         return [
-            {"label": self.labels[i], "score": float(row[i]), "scores": dict(zip(self.labels, map(float, row), strict=True))}
+            {
+                "label": self.labels[i],
+                "score": float(row[i]),
+                "scores": dict(zip(self.labels, map(float, row), strict=True)),
+            }
             for i, row in zip(best, answers, strict=True)
         ]
 
@@ -145,6 +151,8 @@ def _numbers(values: Sequence[str]) -> list[float]:
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            raise UsageError("regress needs a number as every label", f"one is {value!r}", "for words type task=classify")
+            raise UsageError(
+                "regress needs a number as every label", f"one is {value!r}", "for words type task=classify"
+            )
         numbers.append(number)
     return numbers

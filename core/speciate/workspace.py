@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from speciate import gate, sources
 from speciate.catalog import Catalog, installed, options_of
 from speciate.config import Config, compose, overrides_of
-from speciate.contracts import Added, Engine, Row, Rows, Server, Store
+from speciate.contracts import Added, Engine, Rows, Server, Store
 from speciate.errors import GateError, SpeciateError, UsageError, unknown
 from speciate.features import on_dataset
 from speciate.files import read_json, write_json
@@ -111,7 +111,9 @@ class Workspace:
             raise unknown("run", run, names, "type `speciate list runs`")
         row = self.ledger.latest("runs", "run").get(run)
         if row and row["status"] == "done":
-            raise UsageError(f"run {run!r} is done", f"its model is {row['model']!r}", "start a new one with `speciate run`")
+            raise UsageError(
+                f"run {run!r} is done", f"its model is {row['model']!r}", "start a new one with `speciate run`"
+            )
         return self._execute(folder)
 
     def _execute(self, folder: Path) -> Ran:
@@ -191,7 +193,9 @@ class Workspace:
         served = self.model(current["model"]) if current else None
         verdict = gate.judge(self.catalog, self.engine, candidate, served)
         if not verdict["passed"]:
-            raise GateError(f"{candidate.name!r} may not serve {endpoint!r}", verdict["why"], "train a better one first")
+            raise GateError(
+                f"{candidate.name!r} may not serve {endpoint!r}", verdict["why"], "train a better one first"
+            )
         row = {"name": endpoint, "model": candidate.name, "was": current["model"] if current else "", **verdict}
         self.ledger.append("endpoints", [row])
         self.catalog.hook.speciate_model_promoted(endpoint=endpoint, model=candidate.name)
@@ -224,7 +228,9 @@ class Workspace:
 
     def show(self, name: str) -> dict[str, Any]:
         """All that is known about a dataset, run, model or endpoint."""
-        found = {kind: row for kind, rows in self.list().items() for row in rows if name in (row.get("name"), row.get("run"))}
+        found = {
+            kind: row for kind, rows in self.list().items() for row in rows if name in (row.get("name"), row.get("run"))
+        }
         if not found:
             names = [row.get("name") or row["run"] for rows in self.list().values() for row in rows]
             raise unknown("dataset, run, model or endpoint", name, set(names), "type `speciate list`")
@@ -255,7 +261,10 @@ class Workspace:
         """A run's folder under a name nobody else has: stem-1, stem-2, …"""
         runs = self.root / "artifacts" / "runs"
         runs.mkdir(parents=True, exist_ok=True)
-        number = 1 + max((int(p.name.rpartition("-")[2]) for p in runs.glob(f"{stem}-*") if p.name[len(stem) + 1 :].isdigit()), default=0)
+        number = 1 + max(
+            (int(p.name.rpartition("-")[2]) for p in runs.glob(f"{stem}-*") if p.name[len(stem) + 1 :].isdigit()),
+            default=0,
+        )
         while True:
             folder = runs / f"{stem}-{number}"
             try:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from speciate import Format, Row, SpeciateError
 from speciate.contracts import Added, Progress, Reader
 from speciate.errors import unknown
-from speciate_datasets.ingest import OWN, Ingest, label_counts
+from speciate_datasets.ingest import Ingest, label_counts
 from speciate_datasets.store import KEY, Store, check_name, to_rows, write_json
 
 FEATURE_ROWS = 2048  # computed, then kept, before the next: what a killed run does not lose
@@ -104,12 +103,14 @@ class LanceEngine:
             dirty.touch()
             lines = [{"time": now, "row": json.dumps(row, ensure_ascii=False)} for row in rows]
             plain = [{key: value for key, value in row.items() if isinstance(value, str | int | float)} for row in rows]
-            self.store.append(table, _plain(lines, plain, self.store.schema(table) if self.store.exists(table) else None))
+            self.store.append(
+                table, _plain(lines, plain, self.store.schema(table) if self.store.exists(table) else None)
+            )
             write_json(index, self._rows(table))
             dirty.unlink()
 
     def rows(self, table: str) -> list[Row]:
-        """The rows of a table of the workspace, oldest first; the index is mended when a killed writer left it stale."""
+        """The rows of one of the workspace's tables, oldest first; mends the index a killed writer left dirty."""
         if not self.store.exists(table):
             return []
         rows = self._rows(table)
@@ -121,7 +122,7 @@ class LanceEngine:
         return rows
 
     def _rows(self, table: str) -> list[Row]:
-        there = self.store.scan(table, ["time", "row"]).sort_by("time").to_pylist()
+        there = self.store.scan(table, ["time", "row"]).to_pylist()
         return [{**json.loads(line["row"]), "time": line["time"]} for line in there]
 
 
@@ -188,5 +189,7 @@ def _plain(lines: Sequence[Row], plain: Sequence[Row], schema: pa.Schema | None)
     table = pa.Table.from_pylist([{**line, **values} for line, values in zip(lines, plain, strict=True)])
     if schema is None:
         return table
-    columns = [table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(lines), f.type) for f in schema]
+    columns = [
+        table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(lines), f.type) for f in schema
+    ]
     return pa.table(columns, schema=schema)

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from speciate import Row, SpeciateError, UsageError
-from speciate.errors import unknown
 from speciate.contracts import Progress, Quarantined, Reader
+from speciate.errors import unknown
 from speciate_datasets.splits import Placed, Splits, named
 from speciate_datasets.spool import Spool, to_arrow
 from speciate_datasets.store import KEY, Store
@@ -115,9 +115,8 @@ class Ingest:
             **content,
             "label": None if label is None or label == "" else _text(label),
             "group": "" if group is None else _text(group),
-            "split": split,
         }
-        return {"id": _hash(content), "digest": _hash(stored), "source": source, "row": number, **stored}
+        return {"id": _hash(content), "digest": _hash(stored), "source": source, "row": number, **stored, "split": split}
 
     def _commit(self) -> None:
         """Put what is pending in the table, under its lock: nobody else decides splits meanwhile."""
@@ -127,7 +126,9 @@ class Ingest:
         with self.store.lock(self.table):
             known = self._known(rows)
             fresh = [row for row in rows if row["id"] not in known]
-            changed = [row for row in rows if row["id"] in known and row["label"] and known[row["id"]][0] != row["digest"]]
+            changed = [
+                row for row in rows if row["id"] in known and row["label"] and known[row["id"]][0] != row["digest"]
+            ]
             self.added, self.updated = self.added + len(fresh), self.updated + len(changed)
             self.unchanged += len(rows) - len(fresh) - len(changed)
             if not fresh and not changed:
@@ -196,7 +197,9 @@ def label_counts(store: Store, table: str, version: int | None = None) -> tuple[
     """How often each label and each split occurs."""
     there = store.scan(table, ["label", "split"], version)
     labels, splits = (Counter(there[name].to_pylist()) for name in ("label", "split"))
-    return {str(k): n for k, n in sorted(labels.items(), key=lambda i: -i[1]) if k is not None}, dict(sorted(splits.items()))
+    return {str(k): n for k, n in sorted(labels.items(), key=lambda i: -i[1]) if k is not None}, dict(
+        sorted(splits.items())
+    )
 
 
 def _text(value: Any) -> str:
@@ -210,7 +213,11 @@ def _hash(values: Mapping[str, Any]) -> str:
     state = hashlib.blake2b(digest_size=16)
     for name in sorted(values):
         value = values[name]
-        data = value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+        data = (
+            value
+            if isinstance(value, bytes)
+            else json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "surrogatepass")
+        )
         state.update(f"{name}:{type(value) is bytes}:{len(data)}:".encode())
         state.update(data)
     return state.hexdigest()

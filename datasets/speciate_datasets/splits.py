@@ -14,14 +14,24 @@ from dataclasses import dataclass, field
 from speciate import UsageError
 
 SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
-ALIASES = {"train": "train", "training": "train", "test": "test", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev"}
+ALIASES = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "dev": "dev",
+    "val": "dev",
+    "valid": "dev",
+    "validation": "dev",
+}
 
 
 def named(word: object) -> str:
     """The split a person's word means; empty when the row does not say."""
     text = str(word or "").strip().lower()
     if text and text not in ALIASES:
-        raise UsageError(f"no split named {text!r}", f"there is: {', '.join(SHARES)}", "name one of them, or leave it out")
+        raise UsageError(
+            f"no split named {text!r}", f"there is: {', '.join(SHARES)}", "name one of them, or leave it out"
+        )
     return ALIASES.get(text, "")
 
 
@@ -56,7 +66,9 @@ class Splits:
         for row in rows:
             units[row.group or row.id].append(row)
         labels = {row.label for row in rows} | set(self.counts)
-        stratified = len(labels) * 2 <= len(rows) + self.total.total()  # labels that hardly repeat are numbers or names: do not share each out
+        stratified = (
+            len(labels) * 2 <= len(rows) + self.total.total()
+        )  # labels that hardly repeat are numbers or names: do not share each out
         placed: dict[str, str] = {}
         for unit in sorted(units, key=_order):
             members = units[unit]
@@ -81,4 +93,3 @@ def _order(unit: str) -> bytes:
 def _shortest(counts: Mapping[str, int], size: int) -> str:
     total = sum(counts.values()) + size
     return max(SHARES, key=lambda split: SHARES[split] * total - counts.get(split, 0))
-

@@ -30,7 +30,9 @@ class Spool:
     def __enter__(self) -> Spool:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._file is not None:
             self._file.close()
 
@@ -51,7 +53,7 @@ class Spool:
     def _spill(self) -> None:
         """To an unnamed file: it is gone with the process, however that ends."""
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="speciate-")
+            self._file = tempfile.TemporaryFile(prefix="speciate-")  # noqa: SIM115  (closed by __exit__)
         table = to_arrow(self._rows)
         with pa.ipc.new_stream(self._file, table.schema) as stream:
             stream.write_table(table)
@@ -76,7 +78,8 @@ def _array(name: str, values: list[Any], known: pa.DataType | None) -> pa.Array:
         found = pa.array(values, known)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
         if known is not None:
-            raise SpeciateError(f"column {name!r} holds {known} in this dataset", str(error), "mend the values") from error
+            raise SpeciateError(
+                f"column {name!r} holds {known} in this dataset", str(error), "mend the values"
+            ) from error
         found = pa.array([None if value is None else str(value) for value in values], pa.string())
     return found.cast(pa.string()) if pa.types.is_null(found.type) else found
-

@@ -102,7 +102,9 @@ class Store:
             try:
                 yield
             except OSError as error:
-                raise SpeciateError(f"cannot write {folder}", str(error), "free some disk space or mend the permissions") from error
+                raise SpeciateError(
+                    f"cannot write {folder}", str(error), "free some disk space or mend the permissions"
+                ) from error
             fsync(folder, _files(folder) - before)
 
     @contextmanager
@@ -154,7 +156,7 @@ def _files(folder: Path) -> set[str]:
 
 
 def _is_vector(field: pa.Field) -> bool:
-    return pa.types.is_fixed_size_list(field.type)
+    return bool(pa.types.is_fixed_size_list(field.type))
 
 
 def _complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -36,4 +36,6 @@ def _trainer(folder: Path, settings: Mapping[str, Any]) -> pl.Trainer:
     try:
         return pl.Trainer(default_root_dir=folder, **{**QUIET, **settings})
     except (TypeError, ValueError, pl.utilities.exceptions.MisconfigurationException) as error:
-        raise UsageError("Lightning refuses these trainer settings", str(error), "see `trainer.*` in the config") from error
+        raise UsageError(
+            "Lightning refuses these trainer settings", str(error), "see `trainer.*` in the config"
+        ) from error

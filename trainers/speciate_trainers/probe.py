@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from speciate import Job, SpeciateError
 from speciate.task import Task
@@ -37,8 +37,7 @@ class ProbeTrainer:
         if self.options.refit and len(dev[0]):
             both = (torch.cat([train[0], dev[0]]), torch.cat([train[1], dev[1]]))
             self._solve(job, head, both)
-        layers = [module for module in head.net if isinstance(module, nn.Linear)]
-        tensors = {f"{i}.{name}": p.detach().numpy() for i, m in enumerate(layers) for name, p in m.named_parameters()}
+        tensors = {name: parameter.detach().numpy() for name, parameter in head.layer.named_parameters()}
         return {**tensors, "shift": np.array([shift]), "scale": np.array([scale])}
 
     def _choose(self, job: Job, train: Rows, dev: Rows) -> Head:
@@ -65,35 +64,46 @@ class ProbeTrainer:
 
     def _solve(self, job: Job, head: Head, rows: Rows) -> None:
         head.rows = len(rows[0])
-        fit(head, DataLoader([rows], batch_size=None), job.folder, {"max_epochs": 1, **job.trainer})
+        fit(head, DataLoader(OneBatch(rows), batch_size=None), job.folder, {"max_epochs": 1, **job.trainer})
 
 
-class Head(pl.LightningModule):
-    """Linear, or one hidden layer; the loss is scikit-learn's: C * sum(loss) + |w|^2 / 2, divided by C * n."""
+class OneBatch(Dataset[Rows]):
+    """All rows as one batch."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, _: int) -> Rows:
+        return self.rows
+
+
+class Head(pl.LightningModule):  # type: ignore[misc]  # Lightning is imported untyped
+    """One linear layer; the loss is scikit-learn's, C * sum(loss) + |w|^2 / 2, divided by C * n."""
 
     def __init__(self, task: Task, width: int, options: ProbeOptions) -> None:
         super().__init__()
-        out = len(task.labels) or 1
-        sizes = [width, options.hidden, out] if options.hidden else [width, out]
-        layers: list[nn.Module] = []
-        for i, o in zip(sizes, sizes[1:], strict=False):
-            layers += [nn.Linear(i, o), nn.ReLU()]
-        self.net = nn.Sequential(*layers[:-1])
+        self.layer = nn.Linear(width, len(task.labels) or 1)
+        for parameter in self.layer.parameters():
+            nn.init.zeros_(parameter)  # convex: the start does not matter, and this one repeats
         self.task, self.options, self.width, self.c, self.rows = task, options, width, 1.0, 1
-        if not options.hidden:
-            nn.init.zeros_(self.net[0].weight)  # convex: the start does not matter, and this one repeats
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.LBFGS(
-            self.parameters(), max_iter=self.options.max_iter, tolerance_grad=1e-5, line_search_fn="strong_wolfe"
+            self.parameters(),
+            max_iter=self.options.max_iter,
+            history_size=10,
+            tolerance_grad=1e-5,
+            line_search_fn="strong_wolfe",
         )
 
     def training_step(self, batch: Rows, _: int) -> Tensor:
-        penalty = sum(m.weight.square().sum() for m in self.net if isinstance(m, nn.Linear))
-        return self.loss(*batch) + penalty / (2 * self.c * self.rows)
+        return self.loss(*batch) + self.layer.weight.square().sum() / (2 * self.c * self.rows)
 
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:
-        answers = self.net(features)
+        answers = self.layer(features)
         if self.task.name == "regress":
             return nn.functional.mse_loss(answers[:, 0], targets.to(answers.dtype)) / 2
         weight = None

@@ -1,0 +1,205 @@
+"""FormatContract: good files are read alike everywhere, damaged ones harm nobody."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from speciate import Format, Row, UsageError
+from speciate.catalog import Catalog, load
+from speciate.contracts import Reader, Sample
+from speciate.sources import recognise
+from speciate.testing.contract import Contract
+from speciate.workspace import Workspace
+
+__all__ = ["FormatContract"]
+
+TYPES = {"string": str, "int64": int, "float64": float, "bool": bool, "bytes": bytes}
+RESERVED = {"id", "digest", "source", "row", "label", "group", "split"}  # the store's own columns
+DAMAGES = ("truncated", "empty", "random-1", "random-2", "random-3")
+
+
+class FormatContract(Contract):
+    """`files` gives small good files; by default those of the declaration's `example`."""
+
+    kind = Format
+    names = ("reader",)
+    deterministic: ClassVar[bool] = True  # reading a file twice gives the same rows
+
+    def files(self, folder: Path) -> list[Path]:
+        """Small good files below an empty folder."""
+        if not self.declaration.example:
+            pytest.skip("the Format has no `example`: name one, or override files(folder)")
+        self.use("reader")
+        return [Path(path) for path in load(self.declaration.example)(folder)]
+
+    def reader(self) -> Reader:
+        reader: Reader = self.use("reader")(self.chosen())
+        return reader
+
+    @pytest.fixture
+    def good(self, tmp_path: Path) -> list[Path]:
+        folder = tmp_path / "good"
+        folder.mkdir()
+        files = self.files(folder)
+        assert files, "there is no good file to read"
+        return files
+
+    def test_its_files_are_recognised(self, good: list[Path]) -> None:
+        """By pattern or by first bytes, without being named."""
+        alone = Catalog([self.catalog.plugin_of(self.declaration)])
+        for path in good:
+            found = recognise(alone, [path], (), "")[0].name
+            assert found == self.name, f"{path.name} is taken for {found}"
+
+    def test_the_schema_can_be_stored(self) -> None:
+        schema = self.reader().schema()
+        assert schema, "the schema names no column"
+        assert not RESERVED & set(schema), f"these columns are the store's own: {sorted(RESERVED & set(schema))}"
+        strange = {name: kind for name, kind in schema.items() if kind not in TYPES}
+        assert not strange, f"unknown types {strange}; there is: {', '.join(TYPES)}"
+
+    def test_good_files_give_typed_rows(self, good: list[Path]) -> None:
+        reader = self.reader()
+        for path in good:
+            rows = list(reader.read(path))
+            assert rows, f"{path.name} gives no row"
+            assert not untyped(reader, rows), f"{path.name}: {untyped(reader, rows)}"
+
+    def test_reading_repeats(self, good: list[Path]) -> None:
+        """With the same reader and with a new one."""
+        if not self.deterministic:
+            pytest.skip("declared as not deterministic")
+        reader = self.reader()
+        for path in good:
+            first = list(reader.read(path))
+            for again in (list(reader.read(path)), list(self.reader().read(path))):
+                assert same(first, again), f"{path.name} does not give the same rows twice"
+
+    def test_rows_decode_to_the_modality(self, good: list[Path]) -> None:
+        reader = self.reader()
+        for row in (row for path in good for row in reader.read(path)):
+            problems = self.declaration.modality.problems(reader.decode(row))
+            assert not problems, f"not a {self.declaration.modality.name}: {'; '.join(problems)}"
+
+    def test_training_equals_serving(self, good: list[Path], tmp_path: Path) -> None:
+        """A row that was stored, one just read, and the bare content a client sends decode to the same bits."""
+        workspace = self.workspace(tmp_path)
+        workspace.add("kit", *good, format=self.name, options=self.options)
+        reader, schema = self.reader(), list(self.reader().schema())
+        stored = {content(row, schema): row for row in workspace.engine.dataset("kit").rows()}
+        for row in (row for path in good for row in reader.read(path)):
+            found = stored.get(content(row, schema))
+            assert found is not None, f"the store does not give back what was read: {clip(row)}"
+            bare = self.reader().decode({name: row[name] for name in schema})
+            assert same(bare, reader.decode(row)), "decode looks at more than the columns of the schema"
+            assert same(bare, reader.decode(found)), "a stored row decodes to something else than a served one"
+
+    def test_adding_twice_changes_nothing(self, good: list[Path], tmp_path: Path) -> None:
+        workspace = self.workspace(tmp_path)
+        first = workspace.add("kit", *good, format=self.name, options=self.options)
+        again = workspace.add("kit", *good, format=self.name, options=self.options)
+        assert first.added > 0, "nothing was added"
+        assert not first.quarantined, f"a good file was refused: {first.quarantined}"
+        assert (again.added, again.updated, again.version) == (0, 0, first.version), "adding again changed the dataset"
+
+    @pytest.mark.parametrize("damage", [*DAMAGES, "directory"])
+    def test_a_damaged_file_reads_or_raises(self, damage: str, good: list[Path], tmp_path: Path) -> None:
+        """Never anything else: no exit, no half-typed row, no sample that is not one."""
+        reader = self.reader()
+        for path in damaged(good, damage, tmp_path / "bad"):
+            rows, _ = attempt(reader, path)
+            assert not untyped(reader, rows), f"{path.name} is damaged and gives {untyped(reader, rows)}"
+            for row in rows:
+                sample = decoded(reader, row)
+                problems = self.declaration.modality.problems(sample) if sample is not None else []
+                assert not problems, f"{path.name} is damaged and decodes to something else: {'; '.join(problems)}"
+
+    def test_a_damaged_file_is_put_aside(self, good: list[Path], tmp_path: Path) -> None:
+        """It is quarantined with its reason, and the rows of its good neighbours are there."""
+        bad = [path for damage in DAMAGES for path in damaged(good, damage, tmp_path / "bad" / damage)]
+        refused = {str(path) for path in bad if attempt(self.reader(), path)[1] is not None}
+        workspace = self.workspace(tmp_path)
+        added = workspace.add("kit", *bad, *good, format=self.name, options=self.options)
+        aside = {one.path for one in added.quarantined}
+        assert refused <= aside, f"refused by the reader, but not put aside: {sorted(refused - aside)}"
+        assert not aside & {str(path) for path in good}, f"a good file was put aside: {added.quarantined}"
+        schema = list(self.reader().schema())
+        stored = {content(row, schema) for row in workspace.engine.dataset("kit").rows()}
+        wanted = {content(row, schema) for path in good for row in self.reader().read(path)}
+        assert wanted <= stored, "damaged neighbours cost good rows"
+
+    def workspace(self, folder: Path) -> Workspace:
+        return Workspace(folder / "workspace", catalog=self.catalog, quiet=True)
+
+
+def untyped(reader: Reader, rows: list[Row]) -> str:
+    """The first value that is missing or not exactly of its column's type."""
+    for number, row in enumerate(rows):
+        for name, kind in reader.schema().items():
+            if name not in row or type(row[name]) is not TYPES[kind]:
+                found = type(row[name]).__name__ if name in row else "nothing"
+                return f"row {number} has {found} in {name!r}, which is {kind}"
+    return ""
+
+
+def attempt(reader: Reader, path: Path) -> tuple[list[Row], Exception | None]:
+    """The rows of a file or the ordinary exception it raises; anything else is a failure."""
+    try:
+        return list(reader.read(path)), None
+    except UsageError as error:
+        pytest.fail(f"{path.name} is damaged, which is no UsageError (that would stop the whole add): {error}")
+    except Exception as error:
+        return [], error
+    except BaseException as error:
+        pytest.fail(f"{path.name} is damaged and the reader raises {type(error).__name__}, which ends the process")
+
+
+def decoded(reader: Reader, row: Row) -> Sample | None:
+    try:
+        return reader.decode(row)
+    except Exception:
+        return None
+
+
+def damaged(good: list[Path], damage: str, folder: Path) -> list[Path]:
+    """One damaged file for each kind of suffix among the good ones."""
+    folder.mkdir(parents=True)
+    made = []
+    for original in {"".join(path.suffixes): path for path in good}.values():
+        path = folder / f"{damage}-{original.name}"
+        if damage == "directory":
+            path.mkdir()
+        else:
+            path.write_bytes(harmed(original.read_bytes(), damage))
+        made.append(path)
+    return made
+
+
+def harmed(data: bytes, damage: str) -> bytes:
+    if damage == "truncated":
+        return data[: len(data) // 2]
+    return b"" if damage == "empty" else random.Random(damage).randbytes(2048)  # noqa: S311
+
+
+def content(row: Mapping[str, Any], schema: list[str]) -> tuple[str, ...]:
+    return tuple(repr(row[name]) for name in schema)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal to the last bit, arrays and all."""
+    if hasattr(a, "tobytes") and hasattr(b, "tobytes"):
+        return bool((a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()))
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and repr(a) == repr(b)
+
+
+def clip(value: Any) -> str:
+    return f"{value!r:.200}"

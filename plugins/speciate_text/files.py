@@ -1,0 +1,224 @@
+"""The records of a file, one after another in bounded memory, each with the place where it stands ("line 17").
+
+Whatever is wrong with a file is a SpeciateError that names the place; half a file is never taken for a whole one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import itertools
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from speciate import SpeciateError, UsageError
+from speciate_text.options import TextOptions
+
+__all__ = ["LIMIT", "records"]
+
+LIMIT = 1 << 26  # characters in one line, field or document: a file without line ends must not fill the memory
+Record = tuple[str, dict[str, Any]]
+
+
+def records(path: Path, options: TextOptions) -> Iterator[Record]:
+    """(place, columns) of each row; `place` is "" for a document, which has no columns but "text"."""
+    read, encoding = _kind(path), _encoding(options.encoding)
+    try:
+        yield from read(path, encoding, options)
+    except UnicodeError:
+        raise _undecodable(path, encoding) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise SpeciateError(
+            f"{path.name} is a damaged or cut off gzip", str(error), "copy or download it again"
+        ) from None
+
+
+def stem(path: Path) -> str:
+    """The suffix that says what is inside: .csv for a.csv.gz."""
+    inner = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    return inner.suffix.lower()
+
+
+def _kind(path: Path) -> Callable[[Path, str, TextOptions], Iterator[Record]]:
+    kind = stem(path)
+    if kind in (".jsonl", ".ndjson", ".json"):
+        return _json
+    if kind in (".csv", ".tsv", ".tab"):
+        return _table
+    with path.open("rb") as file:
+        return _parquet if kind == ".parquet" or file.read(4) == b"PAR1" else _document
+
+
+def _encoding(name: str) -> str:
+    """The codec's own name; UTF-8 with or without a byte order mark."""
+    try:
+        found = codecs.lookup(name).name
+    except LookupError:
+        raise UsageError(f"no encoding named {name!r}", "", "try utf-8, utf-16, latin-1 or cp1252") from None
+    return "utf-8-sig" if found == "utf-8" else found
+
+
+def _bytes(path: Path) -> gzip.GzipFile | io.BufferedReader:
+    return gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def _lines(path: Path, encoding: str, newline: str | None = None) -> Iterator[str]:
+    """Lines with their ends, decoded strictly."""
+    with _bytes(path) as raw, io.TextIOWrapper(raw, encoding, newline=newline) as file:
+        for number, line in enumerate(iter(lambda: file.readline(LIMIT), ""), 1):
+            if len(line) == LIMIT:
+                raise _too_long(f"line {number} of {path.name}")
+            yield line
+
+
+def _too_long(what: str) -> SpeciateError:
+    return SpeciateError(f"{what} is too long", f"the limit is {LIMIT:,} characters", "split it into several")
+
+
+def _json(path: Path, encoding: str, options: TextOptions) -> Iterator[Record]:
+    for number, line in enumerate(_lines(path, encoding), 1):
+        if line.isspace():
+            continue
+        place = f"line {number}"
+        try:
+            value = json.loads(line)
+            if "\\u" in line:  # the one way to write half a character
+                json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            exists = "it holds half of a surrogate pair (\\ud800 to \\udfff)"
+            raise SpeciateError(f"{place} of {path.name} is no valid text", exists, "write the file again") from None
+        except (ValueError, RecursionError) as error:
+            raise _not_json(path, number, line, error) from None
+        if not isinstance(value, dict):
+            raise _not_object(path, place, value)
+        yield place, value
+
+
+def _not_json(path: Path, number: int, line: str, error: Exception) -> SpeciateError:
+    if number == 1 and line.lstrip().startswith("["):
+        return _array(path)
+    do = "mend or remove the line; each line is one JSON object"
+    exists = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return SpeciateError(f"line {number} of {path.name} is not JSON", exists, do)
+
+
+def _not_object(path: Path, place: str, value: Any) -> SpeciateError:
+    if isinstance(value, list):
+        return _array(path)
+    exists = f"it is a {type(value).__name__}"
+    return SpeciateError(f"{place} of {path.name} is not a JSON object", exists, 'write lines like {"text": "..."}')
+
+
+def _array(path: Path) -> SpeciateError:
+    do = f"type `jq -c '.[]' {path.name} > rows.jsonl` and add that"
+    return SpeciateError(f"{path.name} should hold one JSON object a line", "it holds a JSON array", do)
+
+
+def _table(path: Path, encoding: str, options: TextOptions) -> Iterator[Record]:
+    csv.field_size_limit(LIMIT)
+    lines = _lines(path, encoding, newline="")
+    first = next(lines, "")
+    reader = csv.reader(itertools.chain([first], lines), delimiter=_delimiter(path, first, options), strict=True)
+    header: list[str] = []
+    start = 1
+    try:
+        for cells in reader:
+            if not header:
+                header = _header(path, cells)
+            elif cells:
+                yield f"line {start}", _cells(path, start, header, cells)
+            start = reader.line_num + 1
+    except csv.Error as error:
+        do = "close the quote, and write a quote inside a field twice"
+        raise SpeciateError(f"line {start} of {path.name} is broken", str(error), do) from None
+
+
+def _delimiter(path: Path, first: str, options: TextOptions) -> str:
+    given = {"tab": "\t", "\\t": "\t"}.get(options.delimiter, options.delimiter)
+    if len(given) > 1 or given in ('"', "\n", "\r"):
+        raise UsageError(f"delimiter {given!r}", "it has to be one character", "type -o delimiter=';' or delimiter=tab")
+    if given:
+        return given
+    if stem(path) != ".csv":
+        return "\t"
+    return next((mark for mark in (",", ";", "\t") if mark in first), ",")
+
+
+def _header(path: Path, cells: list[str]) -> list[str]:
+    names = [name.strip() or f"column_{i}" for i, name in enumerate(cells, 1)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SpeciateError(
+            f"{path.name} names a column twice", f"its header repeats: {', '.join(twice)}", "rename one"
+        )
+    return names
+
+
+def _cells(path: Path, line: int, header: list[str], cells: list[str]) -> dict[str, Any]:
+    if len(cells) != len(header):
+        exists = f"the header has {len(header)}: {', '.join(header)[:200]}"
+        do = "put quotes around a text with the delimiter in it"
+        raise SpeciateError(f"line {line} of {path.name} has {len(cells)} fields", exists, do)
+    if any("\0" in cell for cell in cells):
+        raise _binary(path)
+    return dict(zip(header, cells, strict=True))
+
+
+def _parquet(path: Path, encoding: str, options: TextOptions) -> Iterator[Record]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            rows = (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
+            for number, row in enumerate(rows, 1):
+                yield f"row {number}", row
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SpeciateError(f"{path.name} is no readable Parquet file", reason, "copy or write it again") from None
+
+
+def _document(path: Path, encoding: str, options: TextOptions) -> Iterator[Record]:
+    with _bytes(path) as raw, io.TextIOWrapper(raw, encoding) as file:
+        text = file.read(LIMIT + 1)
+    if len(text) > LIMIT:
+        raise _too_long(path.name)
+    if "\0" in text:
+        raise _binary(path)
+    if text:
+        yield "", {"text": text, "folder": path.absolute().parent.name}
+
+
+def _binary(path: Path) -> SpeciateError:
+    return SpeciateError(
+        f"{path.name} is not text", "it has NUL bytes in it", "give its kind with --format, or leave it out"
+    )
+
+
+def _undecodable(path: Path, encoding: str) -> SpeciateError:
+    """Read again, to say where the first wrong byte is."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    before, start = 0, b""
+    asked = f"{path.name} is not {encoding.removesuffix('-sig')}"
+    with _bytes(path) as file:
+        while True:
+            block = file.read(1 << 16)
+            start = start or block[:2]
+            held = len(decoder.getstate()[0])
+            try:
+                decoder.decode(block, final=not block)
+            except UnicodeDecodeError as error:
+                where = before - held + error.start
+                exists = f"byte {error.object[error.start]:#04x} at offset {where} cannot be decoded"
+                other = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "latin-1"
+                return SpeciateError(asked, exists, f"type -o encoding={other}")
+            except UnicodeError as error:  # a UTF-16 stream without its mark
+                return SpeciateError(asked, str(error), "type -o encoding=latin-1")
+            if not block:
+                return SpeciateError(asked, "its bytes cannot be decoded", "type -o encoding=latin-1")
+            before += len(block)

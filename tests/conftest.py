@@ -1,0 +1,85 @@
+"""What several rooms' tests need: a small labelled set, a workspace with it, and the command line as a process."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import speciate
+
+TOPICS = {
+    "oil": "crude barrel opec refinery pipeline drilling petroleum tanker",
+    "grain": "wheat corn harvest bushel crop farmers soybean maize",
+    "money": "bank interest rates currency dollar yen central liquidity",
+}
+
+
+def make_rows(n, seed=0, topics=TOPICS):
+    """n rows that a bag of words can tell apart, mostly."""
+    random.seed(seed)
+    rows = []
+    for i in range(n):
+        topic = list(topics)[i % len(topics)]
+        words = random.choices(topics[topic].split(), k=6) + random.choices("the said year market new report".split(), k=6)
+        random.shuffle(words)
+        rows.append({"text": f"{' '.join(words)} {i}", "label": topic})
+    return rows
+
+
+def write_jsonl(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def rows():
+    return make_rows(240)
+
+
+@pytest.fixture
+def news(tmp_path, rows):
+    """A JSONL file of labelled text."""
+    return write_jsonl(tmp_path / "news.jsonl", rows)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return speciate.open(tmp_path / "workspace", quiet=True)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """A workspace with a dataset and a model; read it, do not write to it."""
+    folder = tmp_path_factory.mktemp("trained")
+    ws = speciate.open(folder / "workspace", quiet=True)
+    ws.add("news", write_jsonl(folder / "news.jsonl", make_rows(240)))
+    ws.run("text/probe-hash", dataset="news")
+    return ws
+
+
+@pytest.fixture
+def cli(tmp_path):
+    """Run `speciate` as a process in a folder of its own; returns code, stdout, stderr."""
+
+    def run(*words, cwd=tmp_path, env=None, timeout=120):
+        command = [sys.executable, "-m", "speciate", *map(str, words)]
+        environment = {**os.environ, "SPECIATE_WORKSPACE": str(tmp_path / "workspace"), **(env or {})}
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+
+    return run
+
+
+@pytest.fixture
+def make():
+    """The makers, for tests that want other sizes."""
+
+    class Make:
+        rows = staticmethod(make_rows)
+        jsonl = staticmethod(write_jsonl)
+        root = Path(__file__).parent
+
+    return Make

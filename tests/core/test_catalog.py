@@ -1,0 +1,112 @@
+"""The catalog: broken, duplicate and incompatible plugins are reported by name, origin and cause; the rest go on."""
+
+import importlib.metadata
+import types
+
+import pytest
+
+import speciate
+from speciate import Base, Format, SpeciateError, UsageError, hookimpl
+from speciate.catalog import Catalog, Plugin, installed, options_of
+from speciate.modality import TEXT, Array, Modality
+
+
+def plugin(name, **hooks):
+    module = types.ModuleType(f"module_{name}")
+    for hook, result in hooks.items():
+        setattr(module, hook, hookimpl(result))
+    return Plugin(name, module, f"speciate-{name}", "1.0")
+
+
+def a_format(name="a", modality=TEXT, **more):
+    return Format(name, "a format", modality, ("*.a",), "nowhere:Reader", **more)
+
+
+def test_what_is_installed_is_whole():
+    assert installed().problems == []
+    names = {(row["kind"], row["name"]) for row in installed().rows()}
+    assert {("format", "text"), ("base", "minilm"), ("method", "probe"), ("server", "http"), ("store", "lance")} <= names
+
+
+def test_a_broken_plugin_does_not_stop_the_others():
+    def breaks():
+        raise RuntimeError("no such disk")
+
+    catalog = Catalog([plugin("bad", speciate_formats=breaks), plugin("good", speciate_formats=lambda: [a_format()])])
+    assert [f.name for f in catalog.all(Format)] == ["a"]
+    assert [(p.plugin, p.origin, p.cause) for p in catalog.problems] == [("bad", "speciate-bad", "RuntimeError: no such disk")]
+
+
+def test_the_first_of_two_with_one_name_stays():
+    one, two = (plugin(name, speciate_formats=lambda: [a_format()]) for name in ("one", "two"))
+    catalog = Catalog([one, two])
+    assert catalog.plugin_of(catalog.get(Format, "a")).name == "one"
+    assert "already declared by one" in catalog.problems[0].cause
+
+
+def test_an_unknown_hook_is_a_problem():
+    catalog = Catalog([plugin("odd", speciate_formatz=lambda: [])])
+    assert "speciate_formatz" in catalog.problems[0].cause
+
+
+def test_a_hook_that_returns_something_else_is_a_problem():
+    catalog = Catalog([plugin("odd", speciate_formats=lambda: ["text"])])
+    assert "not a Format" in catalog.problems[0].cause
+
+
+def test_modalities_of_one_name_must_agree():
+    mine = Modality("text", (Array("text", "bytes"),))
+    catalog = Catalog(
+        [plugin("one", speciate_formats=lambda: [a_format()]), plugin("two", speciate_formats=lambda: [a_format("b", mine)])]
+    )
+    assert "other arrays" in catalog.problems[0].cause
+
+
+def test_a_third_party_may_bring_a_modality():
+    points = Modality("points", (Array("points", "float32", ("point", "axis")),))
+    base = Base("net", "a net", points, "nowhere:Net")
+    catalog = Catalog([plugin("p", speciate_formats=lambda: [a_format("ply", points)], speciate_bases=lambda: [base])])
+    assert catalog.problems == []
+    assert catalog.get(Format, "ply").modality.agrees(catalog.get(Base, "net").modality)
+
+
+def test_an_unknown_name_lists_what_exists_and_guesses():
+    with pytest.raises(UsageError) as error:
+        installed().get(Base, "minilmm")
+    assert "hash-ngrams" in error.value.exists
+    assert "did you mean 'minilm'?" in error.value.do
+
+
+def test_missing_weight_says_what_to_install():
+    base = Base("big", "needs a lot", TEXT, "nowhere:Net", requires=("no_such_module",), install="speciate[big]")
+    catalog = Catalog([plugin("big", speciate_bases=lambda: [base])])
+    with pytest.raises(SpeciateError, match=r"pip install \"speciate\[big\]\""):
+        catalog.use(base, "loader")
+    assert catalog.rows()[0]["missing"] == "no_such_module"
+
+
+def test_a_plugin_made_for_another_version_is_reported(monkeypatch):
+    class Dist:
+        name, version, requires = "speciate-old", "1", ["speciate>=99"]
+
+    class Point:
+        name, value, dist = "old", "speciate_text", Dist()
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Point()])
+    catalog = installed.__wrapped__()
+    assert catalog.problems[0].plugin == "old"
+    assert ">=99" in catalog.problems[0].cause
+
+
+def test_options_are_checked_and_words_become_values():
+    declared = installed().get(Base, "hash-ngrams")
+    assert options_of(declared, {"width": "512"}).width == 512
+    with pytest.raises(UsageError, match="no option named 'widht'"):
+        options_of(declared, {"widht": 1})
+    with pytest.raises(UsageError, match="write a number"):
+        options_of(declared, {"width": "many"})
+
+
+def test_the_public_names_are_these():
+    assert sorted(speciate.__all__) == speciate.__all__
+    assert all(hasattr(speciate, name) for name in speciate.__all__)

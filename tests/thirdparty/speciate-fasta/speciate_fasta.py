@@ -1,0 +1,55 @@
+"""FASTA files, `>id label=x` and lines of letters, and a base that counts pairs of letters."""
+
+from speciate import Array, Base, Format, Modality, hookimpl
+
+SEQUENCE = Modality("sequence", (Array("sequence", "str"),), "letters of a protein or a nucleic acid")
+
+
+@hookimpl
+def speciate_formats():
+    here = "speciate_fasta:"
+    return [Format("fasta", "sequences", SEQUENCE, ("*.fasta", "*.fa"), f"{here}Reader", example=f"{here}example")]
+
+
+@hookimpl
+def speciate_bases():
+    return [Base("kmers", "counts of pairs of letters", SEQUENCE, "speciate_fasta:KMers")]
+
+
+class Reader:
+    def __init__(self, options): ...
+
+    def schema(self):
+        return {"sequence": "string"}
+
+    def read(self, path):
+        for record in path.read_text(encoding="ascii").split(">")[1:]:
+            header, _, lines = record.partition("\n")
+            yield {"sequence": "".join(lines.split()), "label": header.partition("label=")[2].split(" ")[0]}
+
+    def decode(self, row):
+        return {"sequence": row["sequence"]}
+
+
+class KMers:
+    width, tolerance = 32 * 32, 0.0
+
+    def __init__(self, options): ...
+
+    def fingerprint(self):
+        return "pairs of letters, each modulo 32"
+
+    def encode(self, samples, tick):
+        import numpy as np  # here, so that `speciate plugins` need not wait for it
+
+        counts = np.zeros((len(samples), self.width), np.float32)
+        for row, text in enumerate(sample["sequence"] for sample in samples):
+            pairs = [ord(a) % 32 * 32 + ord(b) % 32 for a, b in zip(text, text[1:], strict=False)]
+            counts[row] = np.bincount(pairs, minlength=self.width)
+            tick(1)
+        return counts
+
+
+def example(folder):
+    (folder / "two.fasta").write_text(">a label=x\nMKVA\nLLT\n>b label=y\nGGSG\n")
+    return [folder / "two.fasta"]
