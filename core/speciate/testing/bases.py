@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,14 +53,24 @@ class BaseContract(Contract):
             if format.modality.agrees(self.declaration.modality) and format.example:
                 reader = self.catalog.use(format, "reader")(options_of(format, {}))
                 return [reader.decode(row) for path in load(format.example)(folder) for row in reader.read(Path(path))]
-        pytest.skip(
-            f"no installed Format gives an example of {self.declaration.modality.name}: override samples(folder)"
-        )
+        pytest.skip(f"no installed Format has an example of {self.declaration.modality.name}: override samples")
 
     @pytest.fixture
     def encoder(self) -> Encoder:
         self.use("loader")
-        return made(type(self))
+        if type(self) not in ENCODERS:
+            ENCODERS[type(self)] = self.load()
+        return ENCODERS[type(self)]
+
+    def load(self) -> Encoder:
+        """The encoder; a base that cannot start without options is skipped where the contract gives none."""
+        try:
+            encoder: Encoder = self.use("loader")(self.chosen())
+        except UsageError as error:
+            if self.options:
+                raise
+            pytest.skip(f"it needs options: {' '.join(str(error).split())}")
+        return encoder
 
     @pytest.fixture
     def some(self, encoder: Encoder, tmp_path: Path) -> list[Sample]:
@@ -124,17 +133,7 @@ class BaseContract(Contract):
         assert gap <= bound, f"{what}: vectors differ by {gap:.2g}, more than {bound:.2g}"
 
 
-@functools.cache
-def made(contract: type[BaseContract]) -> Encoder:
-    """One encoder for all checks of a contract: loading weights takes seconds."""
-    test = contract()
-    try:
-        encoder: Encoder = test.use("loader")(test.chosen())
-    except UsageError as error:
-        if test.options:
-            raise
-        pytest.skip(f"it needs options: {' '.join(str(error).split())}")
-    return encoder
+ENCODERS: dict[type[BaseContract], Encoder] = {}  # one for all checks of a contract: loading weights takes seconds
 
 
 def encode(encoder: Encoder, samples: Sequence[Sample]) -> NDArray[np.float32]:

@@ -52,9 +52,7 @@ def _find(catalog: Catalog, name: str) -> list[Plugin]:
         return found
     causes = [problem.cause for problem in catalog.problems if name in (problem.plugin, problem.origin)]
     if causes:
-        raise SpeciateError(
-            f"plugin {name!r} is broken", "; ".join(causes), "mend it, install it again and check again"
-        )
+        raise SpeciateError(f"plugin {name!r} is broken", "; ".join(causes), "mend it and install it again")
     raise unknown("plugin", name, catalog.plugins, "type `speciate plugins` to see what is installed")
 
 
@@ -70,8 +68,13 @@ def _run(declared: Sequence[Declaration]) -> tuple[int, str]:
         done = subprocess.run(argv, cwd=folder, env=env, capture_output=True, text=True, check=False)
     lines = [line.replace("test_plugin.py::", "") for line in done.stdout.splitlines()]
     at = next((i for i, line in enumerate(lines) if "short test summary" in line), len(lines) - 2)
-    report = "\n".join(line for line in lines[at + 1 :] if line.strip())
+    report = "\n".join(dict.fromkeys(_plain(line) for line in lines[at + 1 :] if line.strip()))
     return done.returncode, report or done.stderr.strip()
+
+
+def _plain(line: str) -> str:
+    """A skipped check without the place in the kit, so that the same reason is said once."""
+    return re.sub(r"^SKIPPED \[\d+\] .*?:\d+: ", "SKIPPED ", line)
 
 
 def _tests(declared: Sequence[Declaration]) -> str:

@@ -133,8 +133,8 @@ class MethodContract(Contract):
         return Job(train, dev, task, seed=0, folder=folder, progress=StageClock(quiet=True)), test
 
     def part(self, examples: Examples, number: int) -> Examples:
-        alone = Examples([examples.rows[number]], examples.task, examples._decode, examples._encode)
-        return alone
+        """One of the examples, by itself."""
+        return Examples([examples.rows[number]], examples.task, examples._decode, examples._encode)
 
     def fit(self, job: Job) -> Mapping[str, NDArray[Any]]:
         tensors: Mapping[str, NDArray[Any]] = self.use("trainer")(self.chosen()).fit(job)

@@ -41,7 +41,7 @@ class ServerContract(Contract):
     base: ClassVar[str] = "hash-ngrams"
     method: ClassVar[str] = "probe"
     asked: ClassVar[list[Row]] = [
-        {"text": "this one runs smooth and quiet"},
+        {"text": "runs smooth and quiet"},
         {"text": "smoke and noise: broke down again"},
     ]
 
@@ -50,7 +50,7 @@ class ServerContract(Contract):
         where = urlsplit(url)
         connection = HTTPConnection(where.hostname or "", where.port or 80, timeout=PATIENCE)
         try:
-            body, headers = json.dumps(rows), {"content-type": "application/json"}
+            body, headers = json.dumps({"rows": rows}), {"content-type": "application/json"}
             connection.request("POST", f"/v1/predict/{quote(name, safe='')}", body, headers)
             answer = connection.getresponse()
             content = json.loads(answer.read())
@@ -81,7 +81,7 @@ class ServerContract(Contract):
         app = self.app(model)
         assert app.ask(model.name, self.asked) == model.predict_rows(self.asked), "served and direct answers differ"
         assert app.ask(model.name, self.asked[:1]) == model.predict_rows(self.asked[:1]), (
-            "one row is answered otherwise"
+            "one row answers otherwise"
         )
 
     def test_an_unknown_model_is_told(self, model: Model) -> None:
