@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from speciate import Format, Row, SpeciateError
 from speciate.contracts import Added, Progress, Reader
 from speciate.errors import unknown
-from speciate_datasets.ingest import Ingest, label_counts
+from speciate_datasets.ingest import Ingest, content_hash, label_counts
 from speciate_datasets.store import KEY, Store, check_name, to_rows, write_json
 
 FEATURE_ROWS = 2048  # computed, then kept, before the next: what a killed run does not lose
@@ -49,10 +49,11 @@ class LanceEngine:
             raise SpeciateError(f"nothing was added to {name!r}", reasons or "the files hold no rows", "mend the files")
         labels, splits = label_counts(self.store, table)
         last = next((row for row in reversed(self.rows("datasets")) if row["name"] == name), None)
-        changed = last is None or ingest.added + ingest.updated > 0  # feature commits make versions too: not of content
+        content = content_hash(self.store, table)  # feature commits make Lance versions too, which hold the same rows
+        same = last is not None and last["content"] == content
         added = Added(
             dataset=name,
-            version=self.store.version(table) if changed else last["version"],
+            version=last["version"] if last and same else self.store.version(table),
             added=ingest.added,
             updated=ingest.updated,
             unchanged=ingest.unchanged,
@@ -64,11 +65,11 @@ class LanceEngine:
             labels=labels,
             splits=splits,
         )
-        if changed:
-            self._record(added, options)
+        if not same:
+            self._record(added, options, content)
         return added
 
-    def _record(self, added: Added, options: Mapping[str, Any]) -> None:
+    def _record(self, added: Added, options: Mapping[str, Any], content: str) -> None:
         """The row that says a version of a dataset is there."""
         row = {
             "name": added.dataset,
@@ -79,6 +80,7 @@ class LanceEngine:
             "target": added.target,
             "labels": len(added.labels),
             "splits": dict(added.splits),
+            "content": content,
             "why": f"added {added.added}, updated {added.updated}",
         }
         self.append("datasets", [row])

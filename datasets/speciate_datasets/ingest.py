@@ -116,7 +116,8 @@ class Ingest:
             "label": None if label is None or label == "" else _text(label),
             "group": "" if group is None else _text(group),
         }
-        return {"id": _hash(content), "digest": _hash(stored), "source": source, "row": number, **stored, "split": split}
+        where = {"source": source, "row": number, "split": split}
+        return {"id": _hash(content), "digest": _hash(stored), **stored, **where}
 
     def _commit(self) -> None:
         """Put what is pending in the table, under its lock: nobody else decides splits meanwhile."""
@@ -200,6 +201,12 @@ def label_counts(store: Store, table: str, version: int | None = None) -> tuple[
     return {str(k): n for k, n in sorted(labels.items(), key=lambda i: -i[1]) if k is not None}, dict(
         sorted(splits.items())
     )
+
+
+def content_hash(store: Store, table: str) -> str:
+    """One hash of all that the rows say, whatever order they lie in."""
+    there = store.scan(table, ["id", "digest"]).sort_by("id")
+    return hashlib.blake2b("".join(there["digest"].to_pylist()).encode(), digest_size=16).hexdigest()
 
 
 def _text(value: Any) -> str:

@@ -53,7 +53,8 @@ class Contract:
         declaration = self.declaration
         missing = [name for name in declaration.requires if importlib.util.find_spec(name) is None]
         if missing:
-            pytest.skip(f'{declaration.kind} {self.name} needs {", ".join(missing)}: pip install "{declaration.install or missing[0]}"')
+            install = declaration.install or missing[0]
+            pytest.skip(f'{declaration.kind} {self.name} needs {", ".join(missing)}: pip install "{install}"')
         return self.catalog.use(declaration, what)
 
     def chosen(self) -> Any:

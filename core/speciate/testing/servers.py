@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -21,7 +22,7 @@ from speciate.testing.walk import walk
 
 __all__ = ["ServerContract"]
 
-PATIENCE = 30  # seconds to end in, once told to
+PATIENCE = 30  # seconds to be ready in, to answer in, and to end in
 SERVING = """
 from pathlib import Path
 from speciate import Server
@@ -80,9 +81,7 @@ class ServerContract(Contract):
     def test_asking_gives_the_models_answers(self, model: Model) -> None:
         app = self.app(model)
         assert app.ask(model.name, self.asked) == model.predict_rows(self.asked), "served and direct answers differ"
-        assert app.ask(model.name, self.asked[:1]) == model.predict_rows(self.asked[:1]), (
-            "one row answers otherwise"
-        )
+        assert app.ask(model.name, self.asked[:1]) == model.predict_rows(self.asked[:1]), "one row answers otherwise"
 
     def test_an_unknown_model_is_told(self, model: Model) -> None:
         with pytest.raises(SpeciateError):
@@ -104,13 +103,17 @@ class ServerContract(Contract):
         argv = command(self.catalog, SERVING, str(model.folder), self.name, json.dumps(dict(self.options)))
         pipe = subprocess.PIPE
         with subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True, env=environment()) as process:
+            late = threading.Timer(PATIENCE, process.kill)
+            late.start()
             try:
                 url = process.stdout.readline().strip() if process.stdout else ""
                 assert url, f"it ended before it was ready:\n{process.stderr.read() if process.stderr else ''}"
+                late.cancel()
                 yield url
                 process.terminate()
                 process.wait(PATIENCE)
             finally:
+                late.cancel()
                 process.kill()
 
 
