@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-from speciate.contracts import Base, Demo, Evaluator, Format, Job, Method, NoOptions, Row, Sample, Server, Store
+from speciate.contracts import Base, Demo, Evaluator, Format, Job, Method, Near, NoOptions, Row, Sample, Server, Store
 from speciate.errors import GateError, SpeciateError, UsageError
 from speciate.hookspecs import hookimpl
 from speciate.modality import TEXT, Array, Modality
@@ -32,6 +32,7 @@ __all__ = [
     "Job",
     "Method",
     "Modality",
+    "Near",
     "NoOptions",
     "Row",
     "Sample",

@@ -88,7 +88,7 @@ def overrides_of(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Python keywords as the words the CLI takes: `method={"l2": [1]}` is `method.l2=[1]`."""
     words = []
     for key, value in values.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             words += overrides_of(value, f"{prefix}{key}.")
         elif prefix + key in ("recipe", "base", "method"):
             words.append(f"{key}={value}")

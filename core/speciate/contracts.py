@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from speciate.task import Examples, Predictions, Task
 
 __all__ = [
+    "COLUMN_TYPES",
+    "STORE_COLUMNS",
     "Added",
     "Base",
     "Dataset",
@@ -33,6 +35,7 @@ __all__ = [
     "Format",
     "Job",
     "Method",
+    "Near",
     "NoOptions",
     "Predictor",
     "Progress",
@@ -62,7 +65,27 @@ class NoOptions:
     """For a declaration with nothing to choose."""
 
 
+COLUMN_TYPES = {"string": str, "int64": int, "float64": float, "bool": bool, "bytes": bytes, "blob": bytes}
+"""What a Reader's schema may say, and the Python values that go with it. `blob` is for large bytes."""
+
+STORE_COLUMNS = ("id", "digest", "source", "row", "label", "group", "split")
+"""The columns that every dataset has; a Reader gives `label`, `group` and `split` where it knows them."""
+
+
 # --- declarations -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Near:
+    """When two rows of a Format are nearly the same, so that they must not part into train and test.
+
+    `signature` names a function of rows that returns uint8 [n, width]: the share of equal bytes says how alike two
+    rows are. Rows are compared when some run of `band` bytes is equal, and are near-duplicates from `threshold` on.
+    """
+
+    signature: str
+    threshold: float = 0.6
+    band: int = 4
 
 
 @dataclass(frozen=True)
@@ -80,10 +103,12 @@ class Format:
     reader: str  # import string of a Reader
     magic: tuple[bytes, ...] = ()  # first bytes, asked only when no pattern knows the file
     options: type = NoOptions
+    near: Near | None = None  # without it only equal content counts as the same
     example: str = ""  # import string of f(folder) -> [paths]: small good files, for the conformance kit
     demo: str = ""  # import string of f(folder) -> Demo: real labelled files, for `speciate demo`
     requires: tuple[str, ...] = ()  # modules that must be importable
     install: str = ""  # what to `pip install` when they are not
+    sandbox: bool = True  # read files in limited processes: False only for a parser that cannot crash or hang
 
 
 @dataclass(frozen=True)
@@ -280,7 +305,7 @@ class ServerApp(Protocol):
         ...
 
     def run(self, host: str, port: int, ready: Callable[[str], None]) -> None:
-        """Serve until told to stop; call `ready(url)` once requests are answered."""
+        """Serve until told to stop; call `ready(url)` once requests are answered. Port 0 is any free one."""
         ...
 
 

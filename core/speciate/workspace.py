@@ -78,7 +78,7 @@ class Workspace:
                 chosen,
                 reader,
                 options=values,
-                target=target or (known or {}).get("target", ""),
+                target=target,
                 group=group,
                 split=split,
                 progress=clock,

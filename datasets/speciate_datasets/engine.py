@@ -13,11 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from speciate import Format, Row, SpeciateError
+from speciate import Format, Row, SpeciateError, UsageError
 from speciate.contracts import Added, Progress, Reader
 from speciate.errors import unknown
 from speciate_datasets.ingest import Ingest, content_hash, label_counts
-from speciate_datasets.store import KEY, Store, check_name, to_rows, write_json
+from speciate_datasets.splits import named
+from speciate_datasets.spool import to_arrow
+from speciate_datasets.store import KEY, Store, check_name, sync, to_rows, write_json
 
 FEATURE_ROWS = 2048  # computed, then kept, before the next: what a killed run does not lose
 
@@ -42,13 +44,25 @@ class LanceEngine:
         progress: Progress,
     ) -> Added:
         table = _table(check_name("dataset", name))
-        ingest = Ingest(self.store, table, reader, target, group, split)
+        usual = self._last(name) or {}
+        asked = {"target": target, "group": group}
+        ingest = Ingest(self.store, table, reader, asked, usual, named(split, UsageError))
         ingest.run(files, progress)
         if not self.store.exists(table):
             reasons = "; ".join(f"{q.path}: {q.reason}" for q in ingest.quarantined[:3])
             raise SpeciateError(f"nothing was added to {name!r}", reasons or "the files hold no rows", "mend the files")
+        with self.store.lock(table):  # two who add at once name their versions in the order the versions have
+            return self._record(ingest, name, table, format.name, options, group or usual.get("group", ""))
+
+    def _last(self, name: str) -> Row | None:
+        return next((row for row in reversed(self.rows("datasets")) if row["name"] == name), None)
+
+    def _record(
+        self, ingest: Ingest, name: str, table: str, format: str, options: Mapping[str, Any], group: str
+    ) -> Added:
+        """What was added, and the row that says a version of a dataset is there."""
+        last = self._last(name)
         labels, splits = label_counts(self.store, table)
-        last = next((row for row in reversed(self.rows("datasets")) if row["name"] == name), None)
         content = content_hash(self.store, table)  # feature commits make Lance versions too, which hold the same rows
         same = last is not None and last["content"] == content
         added = Added(
@@ -60,36 +74,36 @@ class LanceEngine:
             duplicates=ingest.duplicates,
             quarantined=tuple(ingest.quarantined),
             rows=self.store.count(table),
-            format=format.name,
-            target=ingest.used,
+            format=format,
+            target=ingest.used or (last or {}).get("target", ""),
             labels=labels,
             splits=splits,
         )
         if not same:
-            self._record(added, options, content)
+            row = {
+                "name": name,
+                "version": added.version,
+                "rows": added.rows,
+                "format": format,
+                "options": dict(options),
+                "target": added.target,
+                "group": group,
+                "labels": len(labels),
+                "splits": dict(splits),
+                "content": content,
+                "why": f"added {added.added}, updated {added.updated}",
+            }
+            self.append("datasets", [row])
         return added
-
-    def _record(self, added: Added, options: Mapping[str, Any], content: str) -> None:
-        """The row that says a version of a dataset is there."""
-        row = {
-            "name": added.dataset,
-            "version": added.version,
-            "rows": added.rows,
-            "format": added.format,
-            "options": dict(options),
-            "target": added.target,
-            "labels": len(added.labels),
-            "splits": dict(added.splits),
-            "content": content,
-            "why": f"added {added.added}, updated {added.updated}",
-        }
-        self.append("datasets", [row])
 
     def dataset(self, name: str, version: int | None = None) -> LanceDataset:
         records = [row for row in self.rows("datasets") if row["name"] == name]
         if not records:
             names = {row["name"] for row in self.rows("datasets")}
             raise unknown("dataset", name, names, f"type `speciate add {name} FILES...`")
+        versions = {str(row["version"]) for row in records}
+        if version is not None and str(version) not in versions:
+            raise unknown(f"version of {name}", str(version), versions, f"type {name}@NUMBER")
         return LanceDataset(self.store, name, version or records[-1]["version"], records[-1])
 
     def tag(self, name: str, version: int, tag: str) -> None:
@@ -103,10 +117,12 @@ class LanceEngine:
             index.parent.mkdir(exist_ok=True)
             dirty = index.with_suffix(".dirty")
             dirty.touch()
+            sync(index.parent)
             lines = [{"time": now, "row": json.dumps(row, ensure_ascii=False)} for row in rows]
             plain = [{key: value for key, value in row.items() if isinstance(value, str | int | float)} for row in rows]
+            there = self.store.schema(table) if self.store.exists(table) else None
             self.store.append(
-                table, _plain(lines, plain, self.store.schema(table) if self.store.exists(table) else None)
+                table, _plain([{**values, **line} for line, values in zip(lines, plain, strict=True)], there)
             )
             write_json(index, self._rows(table))
             dirty.unlink()
@@ -163,9 +179,11 @@ class LanceDataset:
         for start in range(0, len(missing), FEATURE_ROWS):
             part = missing[start : start + FEATURE_ROWS]
             out[part] = compute([rows[i] for i in part])
+            _refuse_nan(out[part], [rows[i] for i in part])
             vectors = pa.FixedSizeListArray.from_arrays(pa.array(out[part].ravel()), width)
             schema = pa.schema([KEY, pa.field(column, vectors.type)])
-            self.store.merge(self._table, pa.table([pa.array([rows[i]["id"] for i in part]), vectors], schema=schema))
+            ids = pa.array([rows[i]["id"] for i in part])
+            self.store.merge(self._table, pa.table([ids, vectors], schema=schema), insert=False)
         return out
 
     def _read(self, column: str, rows: Sequence[Row], out: NDArray[np.float32]) -> NDArray[np.intp]:
@@ -174,7 +192,7 @@ class LanceDataset:
             return np.arange(len(rows))
         there = self.store.scan(self._table, ["id", column])
         there = there.filter(pc.is_valid(there[column])).combine_chunks()
-        found = pc.index_in(pa.array([row["id"] for row in rows]), there["id"])
+        found = pc.index_in(pa.array([row["id"] for row in rows], pa.string()), there["id"])
         have = np.asarray(found.is_valid())
         if have.any():
             vectors = np.asarray(there[column].combine_chunks().values).reshape(-1, out.shape[1])
@@ -186,12 +204,25 @@ def _table(name: str) -> str:
     return f"dataset.{name}"
 
 
-def _plain(lines: Sequence[Row], plain: Sequence[Row], schema: pa.Schema | None) -> pa.Table:
-    """A row as JSON, and its plain values beside it as columns for whoever queries the table."""
-    table = pa.Table.from_pylist([{**line, **values} for line, values in zip(lines, plain, strict=True)])
+def _refuse_nan(vectors: NDArray[np.float32], rows: Sequence[Row]) -> None:
+    """A vector that is no vector is not kept: it would spoil every later run."""
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(bad):
+        where = ", ".join(f"{rows[i]['source']} row {rows[i]['row']}" for i in bad[:3])
+        raise SpeciateError(f"the base gives NaN or infinity for {len(bad)} rows", where, "mend or remove these rows")
+
+
+def _plain(rows: Sequence[Row], schema: pa.Schema | None) -> pa.Table:
+    """Rows with their JSON, and their plain values beside it as columns for whoever queries the table: a value that
+    does not fit its column is in the JSON alone."""
+    table = to_arrow(rows)
     if schema is None:
         return table
-    columns = [
-        table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(len(lines), f.type) for f in schema
-    ]
-    return pa.table(columns, schema=schema)
+    return pa.table([_fitted(table, field) for field in schema], schema=schema)
+
+
+def _fitted(table: pa.Table, field: pa.Field) -> pa.Array:
+    try:
+        return table[field.name].cast(field.type)
+    except (KeyError, pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.nulls(table.num_rows, field.type)

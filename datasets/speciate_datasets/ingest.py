@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from speciate import Row, SpeciateError, UsageError
-from speciate.contracts import Progress, Quarantined, Reader
+from speciate.contracts import STORE_COLUMNS, Progress, Quarantined, Reader
 from speciate.errors import unknown
 from speciate_datasets.splits import Placed, Splits, named
-from speciate_datasets.spool import Spool, to_arrow
+from speciate_datasets.spool import Spool, holds, to_arrow, wider
 from speciate_datasets.store import KEY, Store
 
 TARGETS = ("label", "labels", "target", "class", "category", "topic", "intent", "sentiment", "folder")
@@ -29,23 +31,23 @@ TYPES = {
     "bool": pa.bool_(),
     "bytes": pa.large_binary(),
 }
-OWN = ("id", "digest", "source", "row", "label", "group", "split")
 COMMIT_ROWS, COMMIT_BYTES = 50_000, 64 << 20
 
 
 class Columns:
-    """Which columns of a file are the label and the group: the named ones, or the first that usually is."""
+    """Which columns of a file are the label and the group: the named ones, those of the dataset so far, or the first
+    that usually is."""
 
-    def __init__(self, target: str, group: str) -> None:
-        self.asked = {"target": target, "group": group}
-        self.target, self.group = target, group or "group"
+    def __init__(self, asked: Mapping[str, str], usual: Mapping[str, str]) -> None:
+        self.asked, self.usual = asked, usual.get("target", "")
+        self.target, self.group = asked["target"], asked["group"] or usual.get("group") or "group"
         self._seen: dict[str, None] = {}
 
     def look(self, row: Row) -> Columns:
         self._seen.update(dict.fromkeys(row))
         if not self.target:
-            lower = {key.lower(): key for key in reversed(row)}
-            self.target = next((lower[name] for name in TARGETS if name in lower), "")
+            lower = {key.lower(): key for key in reversed(row)} | dict(zip(row, row, strict=True))
+            self.target = next((lower[name] for name in (self.usual, *TARGETS) if name in lower), "")
         return self
 
     def check(self) -> None:
@@ -62,8 +64,8 @@ class Ingest:
     store: Store
     table: str
     reader: Reader
-    target: str
-    group: str
+    asked: Mapping[str, str]  # target and group: columns the person named
+    usual: Mapping[str, str]  # the same of the dataset so far, where a file has them
     split: str
     added: int = 0
     updated: int = 0
@@ -75,47 +77,71 @@ class Ingest:
     _bytes: int = 0
     _seen: set[bytes] = field(default_factory=set)
     _splits: Splits | None = None
+    _kept: dict[str, pa.DataType] | None = None  # the types of the table's columns
+    _types: dict[str, pa.DataType] = field(default_factory=dict)  # of the columns it will get
 
     def run(self, files: Sequence[Path], progress: Progress) -> None:
         names = source_names(files)
         with progress.track("add", sum(path.stat().st_size for path in files)) as tick:
             for path in files:
-                try:
-                    self._file(path, names[path])
-                except UsageError:
-                    raise
-                except Exception as error:
-                    self.quarantined.append(Quarantined(str(path), _reason(error)))
+                with Spool() as spool:
+                    try:
+                        self._read(path, names[path], spool)
+                    except UsageError:
+                        raise
+                    except Exception as error:
+                        self.quarantined.append(Quarantined(_printable(str(path)), _printable(_reason(error))))
+                    else:
+                        self._keep(spool)
                 tick(path.stat().st_size if path.exists() else 0)
             self._commit()
 
-    def _file(self, path: Path, source: str) -> None:
-        with Spool() as spool:
-            named_by = Columns(self.target, self.group)
-            for number, row in enumerate(self.reader.read(path)):
-                spool.add(self._row(named_by.look(row), row, source, number))
-            named_by.check()
-            self.used = self.used or named_by.target
-            for chunk in spool.chunks():
-                for row in chunk:
-                    self._pending.append(row)
-                    self._bytes += sum(len(v) for v in row.values() if isinstance(v, str | bytes))
-                if len(self._pending) >= COMMIT_ROWS or self._bytes >= COMMIT_BYTES:
-                    self._commit()
+    def _read(self, path: Path, source: str, spool: Spool) -> None:
+        """A whole file into the spool; whatever is wrong with it shows here, before any of it is kept."""
+        named_by = Columns(self.asked, self.usual)
+        for number, row in enumerate(self.reader.read(path)):
+            spool.add(self._row(named_by.look(row), row, source, number))
+        named_by.check()
+        self._settle(spool.types())
+        self.used = self.used or named_by.target
+
+    def _keep(self, spool: Spool) -> None:
+        for chunk in spool.chunks():
+            for row in chunk:
+                self._pending.append(row)
+                self._bytes += sum(len(v) for v in row.values() if isinstance(v, str | bytes))
+            if len(self._pending) >= COMMIT_ROWS or self._bytes >= COMMIT_BYTES:
+                self._commit()
+
+    def _settle(self, found: Mapping[str, pa.DataType]) -> None:
+        """The types of the columns: those of the table, or for new ones what holds all files of this add so far."""
+        if self._kept is None:
+            self._kept = self._fixed()
+            if self.store.exists(self.table):
+                self._kept |= {f.name: f.type for f in self.store.schema(self.table)}
+        for name, kind in found.items():
+            if name in self._kept and not holds(self._kept[name], kind):
+                asked = f"column {name!r} holds {self._kept[name]} in this dataset"
+                raise SpeciateError(asked, f"in this file it holds {kind}", "mend its values, or rename it")
+        own = {name: kind for name, kind in found.items() if name not in self._kept}
+        self._types |= {name: wider(self._types.get(name, pa.null()), kind) for name, kind in own.items()}
+
+    def _fixed(self) -> dict[str, pa.DataType]:
+        """The columns that every dataset of this format has."""
+        own = {name: pa.int64() if name == "row" else pa.string() for name in STORE_COLUMNS}
+        return own | {name: TYPES[kind] for name, kind in self.reader.schema().items()}
 
     def _row(self, columns: Columns, row: Row, source: str, number: int) -> Row:
         """A reader's row as it is stored: hashed, with its label, group and split named alike for every format."""
         content = {name: row[name] for name in self.reader.schema()}
-        others = {key: value for key, value in row.items() if key not in content and key not in OWN}
-        others.pop(columns.target, None)
+        taken = {*content, columns.target, "split"} | ({"group"} & {columns.group})
+        others: Row = {}
+        for key in (key for key in row if key not in taken):
+            others[_free(key, row, others)] = row[key]
         label, group = row.get(columns.target), row.get(columns.group)
-        split = named(self.split or row.get("split"))
-        stored = {
-            **others,
-            **content,
-            "label": None if label is None or label == "" else _text(label),
-            "group": "" if group is None else _text(group),
-        }
+        split = self.split or named(row.get("split"))
+        stored = {**others, **content, "label": None if _absent(label) else _text(label)}
+        stored["group"] = "" if _absent(group) else _text(group)
         where = {"source": source, "row": number, "split": split}
         return {"id": _hash(content), "digest": _hash(stored), **stored, **where}
 
@@ -139,7 +165,11 @@ class Ingest:
                 row["split"] = placed[row["id"]]
             for row in changed:
                 row["split"] = known[row["id"]][1]
-            self.store.merge(self.table, self._arrow(fresh + changed))
+            if fresh:
+                self.store.merge(self.table, self._arrow(fresh), insert=True)
+            if changed:  # columns they do not come with stay as they are, and so do their vectors
+                self.store.merge(self.table, self._arrow(changed), insert=False)
+            self._kept = None
 
     def _unseen(self) -> list[Row]:
         """The pending rows without those whose content came before in this add."""
@@ -170,21 +200,24 @@ class Ingest:
         return self._splits.assign([Placed(r["id"], r["label"] or "", r["group"], r["split"]) for r in rows])
 
     def _arrow(self, rows: list[Row]) -> pa.Table:
-        fixed = [KEY, *(pa.field(name, pa.int64() if name == "row" else pa.string()) for name in OWN[1:])]
-        fixed += [pa.field(name, TYPES[kind]) for name, kind in self.reader.schema().items()]
-        if self.store.exists(self.table):
-            there = self.store.schema(self.table)
-            fixed += [f for f in there if f.name in rows[0] and f.name not in {g.name for g in fixed}]
-        table = to_arrow(rows, pa.schema(fixed))
-        kept = {f.name: f for f in fixed}
-        return table.cast(pa.schema([kept.get(f.name, f) for f in table.schema]))
+        fixed = self._fixed()
+        there = {f.name: f.type for f in self.store.schema(self.table)} if self.store.exists(self.table) else {}
+        types = {key: pa.string() if pa.types.is_null(kind) else kind for key, kind in self._types.items()}
+        names = dict.fromkeys([*fixed, *(key for row in rows for key in row)])
+        fields = [pa.field(name, (types | there | fixed)[name]) for name in names if name != "id"]
+        return to_arrow(rows, pa.schema([KEY, *fields]))
 
 
 def source_names(files: Sequence[Path]) -> dict[Path, str]:
     """A short name for each file that stays true when the folder moves: its path below what they all share."""
     parents = [path.absolute().parent for path in files]
     shared = Path(*_common([parent.parts for parent in parents]))
-    return {path: path.absolute().relative_to(shared).as_posix() for path in files}
+    return {path: _printable(path.absolute().relative_to(shared).as_posix()) for path in files}
+
+
+def _printable(text: str) -> str:
+    """Text with a path in it as it can be stored and printed, whatever bytes the path is made of."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _common(parts: Sequence[tuple[str, ...]]) -> Iterator[str]:
@@ -207,6 +240,19 @@ def content_hash(store: Store, table: str) -> str:
     """One hash of all that the rows say, whatever order they lie in."""
     there = store.scan(table, ["id", "digest"]).sort_by("id")
     return hashlib.blake2b("".join(there["digest"].to_pylist()).encode(), digest_size=16).hexdigest()
+
+
+def _absent(value: Any) -> bool:
+    """Whether a cell says nothing; NaN is how tables of numbers say it."""
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def _free(name: str, *others: Row) -> str:
+    """A name that is not ours, nor another column's, nor Lance's (dots nest, backticks quote, some begin with _)."""
+    free = re.sub("[.`]", "_", name).lstrip("_") or "column"
+    while free in STORE_COLUMNS or (free != name and any(free in other for other in others)):
+        free += "_"
+    return free
 
 
 def _text(value: Any) -> str:

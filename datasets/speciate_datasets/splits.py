@@ -1,7 +1,7 @@
 """Splits: made once, when a row first comes in, and never moved.
 
-Each label is shared out 80/10/10, groups stay whole, and the order within a label is a hash of the row: the same rows
-get the same splits, and rows that come later only fill what is short.
+Each label is shared out 80/10/10, groups stay whole (even against a split that a row came with), and the order within
+a label is a hash of the row: the same rows get the same splits, and rows that come later only fill what is short.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from speciate import UsageError
+from speciate import SpeciateError
 
 SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
 ALIASES = {
@@ -25,13 +25,11 @@ ALIASES = {
 }
 
 
-def named(word: object) -> str:
+def named(word: object, error: type[SpeciateError] = SpeciateError) -> str:
     """The split a person's word means; empty when the row does not say."""
     text = str(word or "").strip().lower()
     if text and text not in ALIASES:
-        raise UsageError(
-            f"no split named {text!r}", f"there is: {', '.join(SHARES)}", "name one of them, or leave it out"
-        )
+        raise error(f"no split named {text!r}", f"there is: {', '.join(SHARES)}", "name one of them, or leave it out")
     return ALIASES.get(text, "")
 
 
@@ -73,7 +71,8 @@ class Splits:
         for unit in sorted(units, key=_order):
             members = units[unit]
             stratum = self.counts[members[0].label] if stratified else self.total
-            split = members[0].split or self.groups.get(members[0].group, "") or _shortest(stratum, len(members))
+            asked = next((member.split for member in members if member.split), "")
+            split = self.groups.get(members[0].group) or asked or _shortest(stratum, self.total, len(members))
             if members[0].group:
                 self.groups[members[0].group] = split
             for member in members:
@@ -90,6 +89,17 @@ def _order(unit: str) -> bytes:
     return hashlib.blake2b(unit.encode(), digest_size=8, person=b"split").digest()
 
 
-def _shortest(counts: Mapping[str, int], size: int) -> str:
+def _shortest(label: Mapping[str, int], whole: Mapping[str, int], size: int) -> str:
+    """The split that the label lacks most. Where that is less than a row, the one of those it lacks that the whole
+    dataset lacks most: of many small labels, some give a row to dev and others to test."""
+    lacking = _lacking(label, size)
+    most = max(SHARES, key=lambda split: lacking[split])
+    if lacking[most] >= 1 or not label.get("train"):
+        return most
+    overall = _lacking(whole, size)
+    return max((split for split in SHARES if lacking[split] > 0), key=lambda split: overall[split])
+
+
+def _lacking(counts: Mapping[str, int], size: int) -> dict[str, float]:
     total = sum(counts.values()) + size
-    return max(SHARES, key=lambda split: SHARES[split] * total - counts.get(split, 0))
+    return {split: share * total - counts.get(split, 0) for split, share in SHARES.items()}

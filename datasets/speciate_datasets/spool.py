@@ -26,6 +26,7 @@ class Spool:
         self._bytes = 0
         self._file: Any = None
         self._batches = 0
+        self._types: dict[str, pa.DataType] = {}
 
     def __enter__(self) -> Spool:
         return self
@@ -50,6 +51,10 @@ class Spool:
         if self._rows:
             yield self._rows
 
+    def types(self) -> dict[str, pa.DataType]:
+        """The type of each column over all rows: what its chunks share, else text; null where it has no value."""
+        return _shared(self._types, to_arrow(self._rows).schema)
+
     def _spill(self) -> None:
         """To an unnamed file: it is gone with the process, however that ends."""
         if self._file is None:
@@ -57,29 +62,47 @@ class Spool:
         table = to_arrow(self._rows)
         with pa.ipc.new_stream(self._file, table.schema) as stream:
             stream.write_table(table)
+        self._types = _shared(self._types, table.schema)
         self._rows, self._bytes, self._batches = [], 0, self._batches + 1
 
 
 def to_arrow(rows: Sequence[Row], schema: pa.Schema | None = None) -> pa.Table:
-    """Rows as a table: columns of `schema` with its types, others with the type their values share, else as text."""
-    names = list(dict.fromkeys([*(schema.names if schema else ()), *(key for row in rows for key in row)]))
-    columns = {}
-    for name in names:
-        values = [row.get(name) for row in rows]
-        known = schema.field(name).type if schema is not None and name in schema.names else None
-        columns[name] = _array(name, values, known)
-    return pa.table(columns)
+    """Rows as a table: of a schema, or of every column there is with the type its values share, else as text."""
+    if schema is not None:
+        return pa.table([_array(f.name, [row.get(f.name) for row in rows], f.type) for f in schema], schema=schema)
+    names = dict.fromkeys(key for row in rows for key in row)
+    return pa.table({name: _array(name, [row.get(name) for row in rows], None) for name in names})
+
+
+def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """The type that holds both: text if nothing else does."""
+    if one == other or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    return pa.float64() if {one, other} == {pa.int64(), pa.float64()} else pa.string()
+
+
+def holds(kept: pa.DataType, found: pa.DataType) -> bool:
+    """Whether a column of the one type takes values of the other."""
+    same_kind = pa.types.is_large_binary(kept) and pa.types.is_binary(found)
+    return bool(same_kind or pa.types.is_string(kept) or wider(kept, found) == kept)
+
+
+def _shared(types: dict[str, pa.DataType], schema: pa.Schema) -> dict[str, pa.DataType]:
+    return types | {field.name: wider(types.get(field.name, pa.null()), field.type) for field in schema}
 
 
 def _array(name: str, values: list[Any], known: pa.DataType | None) -> pa.Array:
     if known is not None and pa.types.is_string(known):
         return pa.array([None if value is None else str(value) for value in values], pa.string())
     try:
-        found = pa.array(values, known)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        if known is not None and pa.types.is_floating(known):
+            values = [None if value is None else float(value) for value in values]
+        return pa.array(values, known)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError, ValueError) as error:
         if known is not None:
             raise SpeciateError(
                 f"column {name!r} holds {known} in this dataset", str(error), "mend the values"
             ) from error
-        found = pa.array([None if value is None else str(value) for value in values], pa.string())
-    return found.cast(pa.string()) if pa.types.is_null(found.type) else found
+        return pa.array([None if value is None else str(value) for value in values], pa.string())

@@ -40,11 +40,12 @@ class Store:
         return lancedb.connect(str(self.root / "lance"), storage_options=options)
 
     def exists(self, name: str) -> bool:
-        return (self.root / "lance" / f"{name}.lance").is_dir()
+        """Whether it was ever committed: a writer killed while it made the table leaves a folder without a manifest."""
+        return any((self.root / "lance" / f"{name}.lance" / "_versions").glob("*.manifest"))
 
     def names(self) -> list[str]:
-        folders = (self.root / "lance").glob("*.lance")
-        return sorted(folder.name.removesuffix(".lance") for folder in folders)
+        names = (folder.name.removesuffix(".lance") for folder in (self.root / "lance").glob("*.lance"))
+        return sorted(name for name in names if self.exists(name))
 
     def open(self, name: str, version: int | None = None) -> Any:
         """A table handle, pinned when a version is given."""
@@ -72,8 +73,8 @@ class Store:
             with self.commit(name):
                 table.tags.create(tag, version)
 
-    def merge(self, name: str, rows: pa.Table) -> None:
-        """Insert rows, or replace the given columns of the rows that have their ids."""
+    def merge(self, name: str, rows: pa.Table, insert: bool) -> None:
+        """Replace the given columns of the rows that have these ids; with `insert`, add the rows that are not there."""
         with self.commit(name):
             table = self._table(name, rows.schema)
             known = set(table.schema.names)
@@ -81,7 +82,7 @@ class Store:
             if fresh:
                 table.add_columns(fresh)
             merge = table.merge_insert("id").when_matched_update_all()
-            if set(rows.column_names) >= set(table.schema.names) - {f.name for f in table.schema if _is_vector(f)}:
+            if insert:
                 merge = merge.when_not_matched_insert_all()
                 rows = _complete(rows, table.schema)
             merge.execute(rows)
@@ -101,10 +102,11 @@ class Store:
             before = _files(folder)
             try:
                 yield
-            except OSError as error:
-                raise SpeciateError(
-                    f"cannot write {folder}", str(error), "free some disk space or mend the permissions"
-                ) from error
+            except (OSError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and "(os error" not in str(error):
+                    raise
+                do = "free some disk space or mend the permissions"
+                raise SpeciateError(f"cannot write {folder}", _said(error), do) from error
             fsync(folder, _files(folder) - before)
 
     @contextmanager
@@ -132,12 +134,17 @@ def fsync(folder: Path, names: set[str]) -> None:
     """Put files and the folders that hold them on the disk."""
     paths = [folder / name for name in names]
     folders = {parent for path in paths for parent in path.parents if parent.is_relative_to(folder)}
-    for path in [*paths, *sorted(folders, reverse=True), folder.parent]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    for path in [*paths, *sorted(folders, reverse=True), folder.parent, folder.parent.parent]:
+        sync(path)
+
+
+def sync(path: Path) -> None:
+    """Put one file, or the names in one folder, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -149,14 +156,17 @@ def write_json(path: Path, value: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    sync(path.parent)
+
+
+def _said(error: Exception) -> str:
+    """What the system said, without the place in Lance's source."""
+    found = re.search(r"\b[A-Z][a-z ]+ \(os error \d+\)", str(error))
+    return found.group() if found else str(error)
 
 
 def _files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} if folder.is_dir() else set()
-
-
-def _is_vector(field: pa.Field) -> bool:
-    return bool(pa.types.is_fixed_size_list(field.type))
 
 
 def _complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -12,7 +12,7 @@ def speciate_formats() -> list[Format]:
     summary = "one text a row (JSONL, CSV, TSV, Parquet) or a file (TXT)"
     reader, example = "speciate_text.reader:TextReader", "speciate_text.example:write"
     demo = "speciate_text.demo:reuters"
-    return [Format("text", summary, TEXT, PATTERNS + ZIPPED, reader, (b"PAR1",), TextOptions, example, demo)]
+    return [Format("text", summary, TEXT, PATTERNS + ZIPPED, reader, (b"PAR1",), TextOptions, None, example, demo)]
 
 
 @hookimpl

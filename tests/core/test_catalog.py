@@ -25,7 +25,13 @@ def a_format(name="a", modality=TEXT, **more):
 def test_what_is_installed_is_whole():
     assert installed().problems == []
     names = {(row["kind"], row["name"]) for row in installed().rows()}
-    assert {("format", "text"), ("base", "minilm"), ("method", "probe"), ("server", "http"), ("store", "lance")} <= names
+    assert {
+        ("format", "text"),
+        ("base", "minilm"),
+        ("method", "probe"),
+        ("server", "http"),
+        ("store", "lance"),
+    } <= names
 
 
 def test_a_broken_plugin_does_not_stop_the_others():
@@ -34,7 +40,9 @@ def test_a_broken_plugin_does_not_stop_the_others():
 
     catalog = Catalog([plugin("bad", speciate_formats=breaks), plugin("good", speciate_formats=lambda: [a_format()])])
     assert [f.name for f in catalog.all(Format)] == ["a"]
-    assert [(p.plugin, p.origin, p.cause) for p in catalog.problems] == [("bad", "speciate-bad", "RuntimeError: no such disk")]
+    assert [(p.plugin, p.origin, p.cause) for p in catalog.problems] == [
+        ("bad", "speciate-bad", "RuntimeError: no such disk")
+    ]
 
 
 def test_the_first_of_two_with_one_name_stays():
@@ -57,7 +65,10 @@ def test_a_hook_that_returns_something_else_is_a_problem():
 def test_modalities_of_one_name_must_agree():
     mine = Modality("text", (Array("text", "bytes"),))
     catalog = Catalog(
-        [plugin("one", speciate_formats=lambda: [a_format()]), plugin("two", speciate_formats=lambda: [a_format("b", mine)])]
+        [
+            plugin("one", speciate_formats=lambda: [a_format()]),
+            plugin("two", speciate_formats=lambda: [a_format("b", mine)]),
+        ]
     )
     assert "other arrays" in catalog.problems[0].cause
 

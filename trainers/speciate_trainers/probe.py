@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from speciate import Job, SpeciateError
+from speciate import Job, SpeciateError, UsageError
 from speciate.task import Task
 from speciate_trainers.loop import fit
 from speciate_trainers.options import ProbeOptions
@@ -23,10 +23,16 @@ class ProbeTrainer:
     """Chooses c on the dev split, then learns the head from everything that is not test."""
 
     def __init__(self, options: ProbeOptions) -> None:
+        if not options.c or not all(0 < c < float("inf") for c in options.c):
+            exists = "c is the inverse strength of L2: one or more numbers above zero"
+            raise UsageError(f"method.c={options.c}", exists, "type method.c=[0.1,1,10]")
+        if options.max_iter < 1:
+            raise UsageError(f"method.max_iter={options.max_iter}", "it is at least 1", "type method.max_iter=300")
         self.options = options
 
     def fit(self, job: Job) -> dict[str, NDArray[Any]]:
         torch.manual_seed(job.seed)
+        _refuse_nan(job)
         targets = job.train.targets
         shift, scale = (targets.mean(), targets.std() or 1.0) if job.task.name == "regress" else (0.0, 1.0)
         train, dev = (
@@ -58,13 +64,26 @@ class ProbeTrainer:
                 if worse == 2:
                     break
         if best is None:
-            exists = f"c={self.options.c} on {len(train[0])} rows; the features or targets hold NaN or infinity"
-            raise SpeciateError("the loss is not a number", exists, "look at the rows with `speciate show`")
+            exists = f"c={self.options.c} on {len(train[0])} rows"
+            raise SpeciateError("the loss is not a number", exists, "try a smaller c: method.c=[0.1,1]")
         return best
 
     def _solve(self, job: Job, head: Head, rows: Rows) -> None:
         head.rows = len(rows[0])
         fit(head, DataLoader(OneBatch(rows), batch_size=None), job.folder, {"max_epochs": 1, **job.trainer})
+
+
+def _refuse_nan(job: Job) -> None:
+    """L-BFGS would stop far away from the cause."""
+    bad = [
+        str(row.get("source", i))
+        for part in (job.train, job.dev)
+        for i, row in enumerate(part.rows)
+        if not (np.isfinite(part.features[i]).all() and np.isfinite(part.targets[i]))
+    ]
+    if bad:
+        exists = f"the features or targets of {len(bad)} rows hold NaN or infinity, such as {bad[0]}"
+        raise SpeciateError("cannot learn from what is not a number", exists, "mend or remove these rows")
 
 
 class OneBatch(Dataset[Rows]):

@@ -11,15 +11,13 @@ import pytest
 
 from speciate import Format, Row, UsageError
 from speciate.catalog import Catalog, load
-from speciate.contracts import Reader, Sample
+from speciate.contracts import COLUMN_TYPES, STORE_COLUMNS, Reader, Sample
 from speciate.sources import recognise
 from speciate.testing.contract import Contract
 from speciate.workspace import Workspace
 
 __all__ = ["FormatContract"]
 
-TYPES = {"string": str, "int64": int, "float64": float, "bool": bool, "bytes": bytes}
-RESERVED = {"id", "digest", "source", "row", "label", "group", "split"}  # the store's own columns
 DAMAGES = ("truncated", "empty", "random-1", "random-2", "random-3")
 
 
@@ -59,9 +57,9 @@ class FormatContract(Contract):
     def test_the_schema_can_be_stored(self) -> None:
         schema = self.reader().schema()
         assert schema, "the schema names no column"
-        assert not RESERVED & set(schema), f"these columns are the store's own: {sorted(RESERVED & set(schema))}"
-        strange = {name: kind for name, kind in schema.items() if kind not in TYPES}
-        assert not strange, f"unknown types {strange}; there is: {', '.join(TYPES)}"
+        assert not set(STORE_COLUMNS) & set(schema), f"these columns are the store's own: {sorted(schema)}"
+        strange = {name: kind for name, kind in schema.items() if kind not in COLUMN_TYPES}
+        assert not strange, f"unknown types {strange}; there is: {', '.join(COLUMN_TYPES)}"
 
     def test_good_files_give_typed_rows(self, good: list[Path]) -> None:
         reader = self.reader()
@@ -141,7 +139,7 @@ def untyped(reader: Reader, rows: list[Row]) -> str:
     """The first value that is missing or not exactly of its column's type."""
     for number, row in enumerate(rows):
         for name, kind in reader.schema().items():
-            if name not in row or type(row[name]) is not TYPES[kind]:
+            if name not in row or type(row[name]) is not COLUMN_TYPES[kind]:
                 found = type(row[name]).__name__ if name in row else "nothing"
                 return f"row {number} has {found} in {name!r}, which is {kind}"
     return ""

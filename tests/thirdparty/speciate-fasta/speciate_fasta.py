@@ -32,7 +32,7 @@ class Reader:
 
 
 class KMers:
-    width, tolerance = 32 * 32, 0.0
+    width, tolerance = 1024, 0.0
 
     def __init__(self, options): ...
 
@@ -42,12 +42,10 @@ class KMers:
     def encode(self, samples, tick):
         import numpy as np  # here, so that `speciate plugins` need not wait for it
 
-        counts = np.zeros((len(samples), self.width), np.float32)
-        for row, text in enumerate(sample["sequence"] for sample in samples):
-            pairs = [ord(a) % 32 * 32 + ord(b) % 32 for a, b in zip(text, text[1:], strict=False)]
-            counts[row] = np.bincount(pairs, minlength=self.width)
-            tick(1)
-        return counts
+        codes = [[ord(letter) % 32 for letter in sample["sequence"]] for sample in samples]
+        pairs = [[32 * row[i] + row[i + 1] for i in range(len(row) - 1)] for row in codes]
+        tick(len(samples))
+        return np.array([np.bincount(row, minlength=1024) for row in pairs], np.float32).reshape(-1, 1024)
 
 
 def example(folder):

@@ -1,0 +1,162 @@
+"""The probe against scikit-learn, against the closed form, and against itself."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from speciate import Job, SpeciateError, UsageError
+from speciate.progress import StageClock
+from speciate.task import Examples, Task
+from speciate_trainers.options import ProbeOptions
+from speciate_trainers.predictor import ProbePredictor
+from speciate_trainers.probe import Head, ProbeTrainer
+
+LABELS = ("a", "b", "c")
+
+
+def examples(task, features, targets):
+    part = Examples([{}] * len(features), task, dict, None)
+    part.features, part.targets = features.astype(np.float32), np.asarray(targets, dtype=np.float64)
+    return part
+
+
+@pytest.fixture
+def clouds():
+    """clouds(n, seed, shares) -> unit vectors around three centres that overlap, and their classes."""
+
+    def clouds(n, seed, shares=(1, 1, 1), noise=0.9):
+        random = np.random.default_rng(seed)
+        centres = np.random.default_rng(99).normal(size=(3, 24))
+        targets = random.choice(3, size=n, p=np.array(shares) / sum(shares))
+        features = centres[targets] * 0.5 + random.normal(size=(n, 24)) * noise
+        return features / np.linalg.norm(features, axis=1, keepdims=True), targets
+
+    return clouds
+
+
+@pytest.fixture
+def fit(tmp_path):
+    def fit(task, train, dev=None, seed=0, trainer=None, **options):
+        empty = (np.zeros((0, train[0].shape[1])), np.zeros(0))
+        parts = (examples(task, *part) for part in (train, dev or empty))
+        job = Job(*parts, task=task, seed=seed, folder=tmp_path, progress=StageClock(True), trainer=trainer or {})
+        return ProbeTrainer(ProbeOptions(**options)).fit(job)
+
+    return fit
+
+
+def answers(tensors, task, features):
+    return ProbePredictor(tensors, task).predict(examples(task, features, np.zeros(len(features))))
+
+
+@pytest.mark.parametrize("c", [0.1, 1.0, 30.0])
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_same_answers_as_scikit_learn(fit, clouds, c, balanced):
+    task, train, test = Task("classify", LABELS), clouds(900, 1, (8, 3, 1)), clouds(1000, 2)
+    theirs = LogisticRegression(C=c, max_iter=2000, tol=1e-8, class_weight="balanced" if balanced else None)
+    theirs.fit(train[0].astype(np.float32), train[1])
+    ours = answers(fit(task, train, c=[c], balanced=balanced), task, test[0])
+    accuracy = [(found.argmax(1) == test[1]).mean() for found in (ours, theirs.predict_proba(test[0]))]
+    assert abs(accuracy[0] - accuracy[1]) <= 0.01
+    assert np.abs(ours - theirs.predict_proba(test[0])).max() < 0.01
+
+
+def test_balanced_helps_the_rare_class(fit, clouds):
+    task, train, test = Task("classify", LABELS), clouds(900, 1, (20, 20, 1)), clouds(900, 2)
+    rare = test[1] == 2
+    plain, balanced = (answers(fit(task, train, c=[1.0], balanced=b), task, test[0]).argmax(1) for b in (False, True))
+    assert (balanced[rare] == 2).mean() > (plain[rare] == 2).mean() + 0.2
+
+
+def test_dev_chooses_c(fit, clouds, monkeypatch):
+    """The kept c is the one whose model, learnt from train alone, has the lowest loss on dev."""
+    task, train, dev = Task("classify", LABELS), clouds(60, 1), clouds(400, 2)
+    strengths, solved = [0.01, 0.3, 3.0, 1000.0, 1e6], []
+    solve = ProbeTrainer._solve
+    monkeypatch.setattr(
+        ProbeTrainer,
+        "_solve",
+        lambda s, j, head, rows: (solved.append((head.c, len(rows[0])))) or solve(s, j, head, rows),
+    )
+    fit(task, train, dev, c=strengths)
+    losses = {}
+    for c in strengths:
+        model = LogisticRegression(C=c, max_iter=5000, tol=1e-9).fit(train[0].astype(np.float32), train[1])
+        losses[c] = -np.log(model.predict_proba(dev[0])[np.arange(400), dev[1]]).mean()
+    best = min(losses, key=losses.get)
+    assert best not in (strengths[0], strengths[-1]), "the set would not tell"
+    assert solved[-1] == (best, 460), "refit learns from train and dev with the chosen c"
+    solved.clear()
+    fit(task, train, dev, c=strengths, refit=False)
+    assert {n for _, n in solved} == {60}
+
+
+def test_the_same_seed_gives_the_same_bits(fit, clouds):
+    task, train, dev = Task("classify", LABELS), clouds(300, 1), clouds(60, 2)
+    one, two = fit(task, train, dev, seed=3), fit(task, train, dev, seed=3)
+    assert one.keys() == two.keys()
+    assert all(one[name].tobytes() == two[name].tobytes() for name in one)
+
+
+def test_regress_is_the_closed_form(fit):
+    random = np.random.default_rng(0)
+    features = random.normal(size=(200, 8)).astype(np.float32)
+    targets = features @ random.normal(size=8) * 7 + 100 + random.normal(size=200)
+    task, c = Task("regress"), 0.5
+    x, y = features.astype(np.float64), (targets - targets.mean()) / targets.std()
+    centred, mean = x - x.mean(0), x.mean(0)
+    weight = np.linalg.solve(centred.T @ centred + np.eye(8) / c, centred.T @ (y - y.mean()))
+    wanted = ((x - mean) @ weight + y.mean()) * targets.std() + targets.mean()
+    found = answers(fit(task, (features, targets), c=[c]), task, features)
+    assert np.abs(found - wanted).max() < 0.01 * targets.std()
+
+
+def test_regress_on_one_value(fit):
+    task, features = Task("regress"), np.random.default_rng(0).normal(size=(20, 4))
+    found = answers(fit(task, (features, np.full(20, 5.0))), task, features)
+    assert np.allclose(found, 5.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["classify", "regress"])
+def test_features_that_are_no_numbers(fit, clouds, bad, name):
+    task, (features, targets) = Task(name, LABELS if name == "classify" else ()), clouds(60, 1)
+    features[3, 3] = bad
+    with pytest.raises(SpeciateError, match="not a number") as caught:
+        fit(task, (features, targets))
+    assert "NaN or infinity" in caught.value.exists
+
+
+@pytest.mark.parametrize(
+    "options", [{"c": []}, {"c": [0.0]}, {"c": [1.0, -1.0]}, {"c": [float("nan")]}, {"max_iter": 0}]
+)
+def test_options_that_cannot_be(options):
+    with pytest.raises(UsageError) as caught:
+        ProbeTrainer(ProbeOptions(**options))
+    assert all((caught.value.asked, caught.value.exists, caught.value.do))
+
+
+def test_a_trainer_setting_that_lightning_refuses(fit, clouds):
+    with pytest.raises(UsageError, match="Lightning refuses"):
+        fit(Task("classify", LABELS), clouds(30, 1), trainer={"no_such_setting": 1})
+
+
+def test_no_files_are_left_behind(fit, clouds, tmp_path):
+    fit(Task("classify", LABELS), clouds(60, 1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_of_a_head_is_its_own():
+    head = Head(Task("classify", LABELS), 4, ProbeOptions())
+    twin = head.copy()
+    head.layer.weight.data += 1
+    assert not twin.layer.weight.any()
+
+
+def test_an_answer_does_not_depend_on_the_batch(fit, clouds):
+    task, train, test = Task("classify", LABELS), clouds(90, 1), clouds(64, 2)
+    tensors = fit(task, train)
+    whole = answers(tensors, task, test[0])
+    alone = np.concatenate([answers(tensors, task, test[0][i : i + 1]) for i in range(64)])
+    assert np.abs(whole - alone).max() < 1e-12
+    assert np.allclose(whole.sum(1), 1)
