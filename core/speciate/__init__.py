@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from speciate.workspace import Workspace
 
 __all__ = [
+    "TEXT",
     "Array",
     "Base",
     "Demo",
@@ -39,7 +40,6 @@ __all__ = [
     "Server",
     "SpeciateError",
     "Store",
-    "TEXT",
     "UsageError",
     "hookimpl",
     "open",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,17 @@ from typing import Any
 
 from speciate.errors import SpeciateError, UsageError
 
-__all__ = ["new_folder", "read_json", "write_json", "write_text"]
+__all__ = ["check_name", "new_folder", "read_json", "write_json", "write_text"]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def check_name(kind: str, name: str) -> str:
+    """A name that is safe as a folder anywhere."""
+    if not NAME.fullmatch(name):
+        exists = "names are letters, digits, - and _, at most 64, and start with a letter or digit"
+        raise UsageError(f"{name!r} cannot name a {kind}", exists, "choose another name")
+    return name
 
 
 def write_text(path: Path, text: str) -> None:

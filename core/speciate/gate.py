@@ -19,7 +19,10 @@ def judge(catalog: Catalog, engine: Engine, candidate: Model, served: Model | No
     if not candidate.receipt["holds"]:
         return {"passed": False, "why": f"its parity receipt does not hold: {candidate.receipt}"}
     if not candidate.info["scores"]:
-        return {"passed": False, "why": "it was never scored: its dataset has no test rows"}
+        return {
+            "passed": False,
+            "why": "it was never scored: its dataset has no test rows; add more, or some with --split test",
+        }
     if served is None:
         return _beats_nothing(candidate)
     if served.task != candidate.task:

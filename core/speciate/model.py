@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LIBRARIES", "Model"]
 
 LIBRARIES = ("speciate", "numpy", "lancedb", "torch", "lightning", "transformers", "safetensors", "hydra-core")
+NEEDED = ("name", "task", "labels", "format", "base", "method")
 WEIGHTS, INFO, RECEIPT = "weights.safetensors", "model.json", "parity.json"
 
 
@@ -37,6 +38,9 @@ class Model:
         if not (folder / INFO).is_file():
             raise UsageError(f"{folder} is not a model", f"it has no {INFO}", "name a model, or the folder of one")
         self.info: dict[str, Any] = read_json(folder / INFO)
+        missing = [key for key in NEEDED if key not in self.info]
+        if missing:
+            raise SpeciateError(f"{folder / INFO} has no {', '.join(missing)}", "it is damaged", "copy the model again")
         self.name = name or str(self.info["name"])
         self.task = Task(self.info["task"], tuple(self.info["labels"]))
 

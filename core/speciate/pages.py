@@ -44,7 +44,7 @@ def ran(result: Mapping[str, Any]) -> None:
 
 def scores(found: Mapping[str, Any], baseline: Mapping[str, Any] | None = None) -> None:
     if not found:
-        say("no scores: the dataset has no test rows")
+        say("no scores, so the gate will refuse this model: the dataset has no test rows; add some with --split test")
         return
     without = ["without a model"] if baseline else []
     rows = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from speciate.catalog import Catalog
 from speciate.contracts import Format, Quarantined
 from speciate.errors import UsageError
 
-__all__ = ["check_same", "collect", "recognise"]
+__all__ = ["check_same", "collect", "of_format", "recognise"]
 
 
 def collect(paths: Sequence[str | Path]) -> tuple[list[Path], tuple[Quarantined, ...]]:
@@ -19,7 +19,7 @@ def collect(paths: Sequence[str | Path]) -> tuple[list[Path], tuple[Quarantined,
     files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            files += sorted(p for p in path.rglob("*") if p.is_file() and not _hidden(p.relative_to(path)))
+            files += sorted(_below(path))
         elif path.exists():
             files.append(path)
         else:
@@ -71,6 +71,13 @@ def check_same(known: Mapping[str, Any], format: Format, options: Mapping[str, A
         raise UsageError(asked, f"now asked: {dict(options)}", "leave them out, or add under another name")
 
 
+def of_format(format: Format, paths: Sequence[str | Path]) -> tuple[list[Path], tuple[Quarantined, ...]]:
+    """The files a person named, and those of a folder that look like the format."""
+    named = {path for path in map(Path, paths) if not path.is_dir()}
+    files, strangers = collect(paths)
+    return [path for path in files if path in named or _knows(format, path)], strangers
+
+
 def _knows(format: Format, path: Path) -> bool:
     return any(fnmatch(path.name.lower(), pattern.lower()) for pattern in format.patterns) or _starts(format, path)
 
@@ -82,8 +89,15 @@ def _starts(format: Format, path: Path) -> bool:
         return file.read(max(map(len, format.magic))).startswith(format.magic)
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _below(folder: Path) -> Iterator[Path]:
+    """Files of a folder, without hidden ones and without workspaces: what Speciate keeps there is no input."""
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_file():
+            yield path
+        elif path.is_dir() and not (path / "workspace.json").exists():
+            yield from _below(path)
 
 
 def _unreadable(path: Path) -> str:

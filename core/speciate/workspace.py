@@ -19,7 +19,7 @@ from speciate.config import Config, compose, overrides_of
 from speciate.contracts import Added, Engine, Rows, Server, Store
 from speciate.errors import GateError, SpeciateError, UsageError, unknown
 from speciate.features import on_dataset
-from speciate.files import read_json, write_json
+from speciate.files import check_name, read_json, write_json
 from speciate.ledger import Ledger
 from speciate.model import Model
 from speciate.progress import StageClock
@@ -99,7 +99,8 @@ class Workspace:
         if version and not version.isdigit():
             raise UsageError(f"no version {version!r} of a dataset", "versions are numbers", "type dataset=NAME@NUMBER")
         pinned = self.engine.dataset(dataset, int(version) if version else None).version
-        folder = self._claim(config.name or f"{dataset}-{config.method['name']}")
+        stem = config.name or f"{dataset}-{config.method['name']}"
+        folder = self._claim(check_name("run", stem))
         write_json(folder / "run.json", {"config": config.as_dict(), "dataset": dataset, "version": pinned})
         return self._execute(folder)
 
@@ -159,7 +160,7 @@ class Workspace:
     def predict(self, model: str | Path, *paths: str | Path) -> dict[str, Rows]:
         """Answers for files, one for each row in them; files that cannot be read are told apart."""
         chosen = self.model(model)
-        files, strangers = sources.collect(paths)
+        files, strangers = sources.of_format(chosen.format, paths)
         predictions: Rows = []
         failed = [dataclasses.asdict(stranger) for stranger in strangers]
         for path in files:
@@ -189,6 +190,7 @@ class Workspace:
     def promote(self, model: str, endpoint: str) -> dict[str, Any]:
         """Point a name in production at a model, if the gate lets it."""
         candidate = self.model(model)
+        check_name("endpoint", endpoint)
         current = self.ledger.latest("endpoints", "name").get(endpoint)
         served = self.model(current["model"]) if current else None
         verdict = gate.judge(self.catalog, self.engine, candidate, served)

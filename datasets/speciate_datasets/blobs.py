@@ -29,6 +29,7 @@ NOWHERE = -1
 OPEN_FILES = 64
 GENERAL_BYTES = 64 << 20  # asked of Lance at once
 SPARE_BUFFERS = 4
+SAMPLE_BYTES = 64 << 10  # of a blob that is read both ways
 
 Content = memoryview | None
 
@@ -189,7 +190,7 @@ class Buffers:
     def take(self, size: int) -> NDArray[np.uint8]:
         with self._lock:
             for i in range(len(self._spare)):
-                if sys.getrefcount(self._spare[i]) == 2 and len(self._spare[i]) >= size:  # this list, and the question
+                if sys.getrefcount(self._spare[i]) <= 2 and len(self._spare[i]) >= size:  # this list, and the question
                     return self._spare[i]
             self._spare = [b for b in self._spare if sys.getrefcount(b) > 3][-SPARE_BUFFERS:]
             buffer: NDArray[np.uint8] = np.empty(size + size // 8, dtype=np.uint8)
@@ -199,8 +200,8 @@ class Buffers:
 
 
 def _sample(kind: NDArray[np.int64], at: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.intp]:
-    """One row of each kind in a fragment: the shortest, and of those the one that lies farthest in its file."""
-    order = np.lexsort((-at, size, kind))
+    """One row of each kind in a fragment: nearest to a size that tells much and costs little, farthest in its file."""
+    order = np.lexsort((-at, np.abs(size - SAMPLE_BYTES), kind))
     return order[np.unique(kind[order], return_index=True)[1]]
 
 

@@ -202,9 +202,10 @@ class Ingest:
     def _arrow(self, rows: list[Row]) -> pa.Table:
         fixed = self._fixed()
         there = {f.name: f.type for f in self.store.schema(self.table)} if self.store.exists(self.table) else {}
-        types = {key: pa.string() if pa.types.is_null(kind) else kind for key, kind in self._types.items()}
+        fresh = {name: pa.string() if pa.types.is_null(kind) else kind for name, kind in self._types.items()}
+        types = fresh | there | fixed
         names = dict.fromkeys([*fixed, *(key for row in rows for key in row)])
-        fields = [pa.field(name, (types | there | fixed)[name]) for name in names if name != "id"]
+        fields = [pa.field(name, types[name]) for name in names if name != "id"]
         return to_arrow(rows, pa.schema([KEY, *fields]))
 
 

@@ -171,8 +171,8 @@ def _files(folder: Path) -> set[str]:
 
 def _complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table's columns in its order, null where rows do not have them."""
-    n = rows.num_rows
-    columns = [rows[f.name] if f.name in rows.column_names else pa.nulls(n, f.type) for f in schema]
+    there = dict(zip(rows.column_names, rows.columns, strict=True))
+    columns = [there[f.name] if f.name in there else pa.nulls(rows.num_rows, f.type) for f in schema]
     return pa.table(columns, schema=schema)
 
 

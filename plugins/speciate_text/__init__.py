@@ -3,7 +3,7 @@
 from speciate import TEXT, Base, Format, hookimpl
 from speciate_text.options import HashNgramsOptions, HFOptions, MiniLMOptions, TextOptions
 
-PATTERNS = ("*.jsonl", "*.ndjson", "*.csv", "*.tsv", "*.parquet", "*.txt")
+PATTERNS = ("*.txt", "*.jsonl", "*.ndjson", "*.csv", "*.tsv", "*.parquet")
 ZIPPED = tuple(f"{pattern}.gz" for pattern in PATTERNS if pattern != "*.parquet")
 
 

@@ -20,7 +20,7 @@ def typed(tmp_path, monkeypatch, capfd):
     """typed(*words) -> exit code, stdout, stderr of `speciate` with these words, in this process."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SPECIATE_WORKSPACE", str(tmp_path / "workspace"))
-    monkeypatch.delenv("SPECIATE_DEBUG", raising=False)
+    monkeypatch.setenv("SPECIATE_DEBUG", "")
 
     def typed(*words):
         monkeypatch.setattr(sys, "argv", ["speciate", *map(str, words)])
@@ -84,7 +84,7 @@ FILES = {
     "binary as csv": ("a.csv", b"text,label\n" + bytes(range(256)) * 9, "a.csv"),
     "nul bytes": ("a.csv", b"text,label\na\0b,x\n", "NUL"),
     "no text column": ("a.csv", b"foo,bar\n1,2\n", "its columns are: bar, foo"),
-    "json array": ("a.json", b'[{"text": "a"}]', "jq"),
+    "json array": ("a.jsonl", b'[{"text": "a"}]', "jq"),
     "cut off": ("a.jsonl", b'{"text": "a"}\n{"te', "line 2"),
     "ragged": ("a.csv", b"text,label\na,b,c\n", "line 2"),
     "open quote": ("a.csv", b'text,label\n"a,b\n', "quote"),
@@ -113,8 +113,8 @@ def test_a_huge_line(refused, file, monkeypatch):
     refused(FAILED, "line 2", "add", "d", file("a.jsonl", jsonl([{"text": "a"}, {"text": "b" * 2000}])))
 
 
-def test_ten_thousand_columns(typed, file):
-    names = [f"c{i}" for i in range(10_000)]
+def test_two_thousand_columns(typed, file):
+    names = [f"c{i}" for i in range(2_000)]
     path = file("a.csv", ",".join(["text", *names]) + "\n" + ",".join(["hello", *map(str, range(10_000))]) + "\n")
     code, out, err = typed("add", "d", path, "--json")
     assert code in (DONE, FAILED)
@@ -199,6 +199,7 @@ DATA = {
         "number",
     ),
     "one row": ([{"text": "t", "label": "x"}], [], FAILED, "two labels"),
+    "two rows": ([{"text": "t", "label": "x"}, {"text": "u", "label": "y"}], [], FAILED, "rows"),
     "all test": (
         [{"text": f"t{i}", "label": str(i % 2), "split": "test"} for i in range(20)],
         [],
@@ -283,7 +284,7 @@ def test_words_about_models(refused, trained, tmp_path, monkeypatch, words, code
     own = words[0] in ("nocommand",) or says == "--on"
     (tmp_path / "x.jsonl").write_text('{"text": "a"}\n')
     where = [] if own else ["-w", trained.root]
-    refused(code, says, *words, *where, parts=("asked", "do") if own else ("asked", "do"))
+    refused(code, says, *words, *where, parts=("asked", "do"))
 
 
 def test_a_port_that_is_taken(refused, trained):

@@ -1,0 +1,375 @@
+"""Loading for training: every row of a split once an epoch, in an order that the seed and the epoch decide, shared
+among processes, and taken up again exactly where it stopped, by as many processes as there are then.
+
+The order is one list of all rows that every process knows. A step takes the next `world_size * batch_size` of it, and
+rank r the positions that leave r when divided by the world size. So a place in the epoch is one number, the rows
+consumed by all, and means the same whatever the world size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import multiprocessing
+import queue
+import random
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speciate import SpeciateError, UsageError
+from speciate_datasets.rows import Columns, Rows, Where
+
+BLOCK_ROWS = 8192  # of small columns are taken at once, then cut into batches
+MEMORY = 1 << 30
+
+Positions = NDArray[np.intp]
+
+
+class Guarantee(NamedTuple):
+    """What a resumed epoch promises. Both give exactly the rows that remain; `bit-exact` the same bytes, too."""
+
+    level: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How positions become a batch, in this process or another."""
+
+    decode: Callable[..., Any] | None
+    collate: Callable[[list[Any]], Any] | None
+    verify: tuple[str, ...]  # the columns that the id is the hash of
+    seed: int
+
+    def batch(self, rows: Rows, positions: Positions, columns: Columns, epoch: int) -> Any:
+        if self.verify and epoch == 0:
+            rows.verify(positions, columns, self.verify)
+        if self.decode is None:
+            return columns
+        values = [c if isinstance(c, list) else c.to_pylist() for c in columns.values()]
+        records = [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+        samples = [self.sample(row, epoch, int(at)) for row, at in zip(records, positions, strict=True)]
+        return samples if self.collate is None else self.collate(samples)
+
+    def sample(self, row: Mapping[str, Any], epoch: int, at: int) -> Any:
+        """One row decoded; whatever is random in it hangs on the seed, the epoch and the row alone."""
+        assert self.decode is not None
+        if takes_rng(self.decode):
+            return self.decode(row, rng=np.random.default_rng([self.seed, epoch, at]))
+        return self.decode(row)
+
+
+class RowLoader:
+    """Batches of one version of a dataset, for one of `world_size` processes.
+
+    >>> loader = RowLoader(ws.dataset("notes"), "train", batch_size=32, seed=0, decode=reader.decode)
+
+    A batch is what `collate` makes of the decoded rows (a list of them without it), or without `decode` a dict of
+    columns. A `decode` that has a parameter `rng` is given a generator made of the seed, the epoch and the row.
+    A finished epoch goes on to the next; `for epoch in range(10): for batch in loader: ...` is all there is to it.
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        split: str = "train",
+        batch_size: int = 32,
+        seed: int = 0,
+        *,
+        decode: Callable[..., Any] | None = None,
+        collate: Callable[[list[Any]], Any] | None = None,
+        columns: Sequence[str] = (),
+        ids: Sequence[str] | None = None,
+        shuffle: bool = True,
+        world_size: int = 1,
+        rank: int = 0,
+        drop_last: bool = False,
+        prefetch: int = 2,
+        workers: int = 0,
+        verify: Sequence[str] = (),
+        pin_memory: bool | None = None,
+        memory: int = MEMORY,
+        fast: bool = True,
+    ) -> None:
+        if batch_size < 1 or not 0 <= rank < world_size:
+            raise UsageError(f"batch size {batch_size}, rank {rank} of {world_size}", "", "a batch has at least 1 row")
+        wanted = [*columns, *(name for name in (*verify, "id", "source", "row") if verify and columns)]
+        self.where = Where(
+            root=dataset.store.root,
+            table=f"dataset.{dataset.name}",
+            version=dataset.version,
+            split=split,
+            columns=tuple(dict.fromkeys(wanted)),
+            ids=None if ids is None else tuple(ids),
+            memory=memory,
+            fast=fast,
+        )
+        self.recipe = Recipe(decode, collate, tuple(verify), seed)
+        self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.world_size, self.rank = world_size, rank
+        self.prefetch, self.workers, self.pin_memory = prefetch, workers, pin_memory
+        self.epoch = 0
+        self._start = self._consumed = 0  # rows of this epoch, all ranks together: before and up to now
+        self._steps_before = self._steps = 0
+        self._rows: Rows | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing open crosses into another process."""
+        return {**self.__dict__, "_rows": None}
+
+    @property
+    def rows(self) -> Rows:
+        if self._rows is None:
+            self._rows = Rows(self.where)
+        return self._rows
+
+    def order(self, epoch: int | None = None) -> Positions:
+        """Every row once, as all ranks together take them."""
+        if not self.shuffle:
+            return np.arange(len(self.rows))
+        return np.random.default_rng([self.recipe.seed, self.epoch if epoch is None else epoch]).permutation(
+            len(self.rows)
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; the one that was resumed stays where it is."""
+        if epoch != self.epoch:
+            self._at(epoch)
+
+    def set_world(self, world_size: int, rank: int) -> None:
+        self.world_size, self.rank = world_size, rank
+
+    def __len__(self) -> int:
+        """Steps of this epoch, those before a resume included."""
+        return self._steps_before + self._steps_of(len(self.rows) - self._start)
+
+    def __iter__(self) -> Iterator[Any]:
+        epoch, start, before = self.epoch, self._start, self._steps_before
+        order = self.order()[start:]
+        steps = self._steps_of(len(order))
+        mine = self._mine(order, steps)
+        self._consumed, self._steps = start, before
+        with Ahead(self._batches(mine, epoch), self.prefetch) as batches:
+            for step, batch in enumerate(batches, 1):
+                if step == steps:  # the last one: what follows is the next epoch
+                    self._at(epoch + 1)
+                else:
+                    self._consumed, self._steps = start + step * self.batch_size * self.world_size, before + step
+                yield batch
+        if not steps:
+            self._at(epoch + 1)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The place in the epoch after the batch that was given last; the same on every rank."""
+        return {
+            "seed": self.recipe.seed,
+            "epoch": self.epoch,
+            "consumed": self._consumed,
+            "steps": self._steps,
+            "rows": len(self.rows),
+            "order": self._order_hash(self.epoch),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there; refuses the place in another order."""
+        known = (self.recipe.seed, len(self.rows), self._order_hash(int(state["epoch"])))
+        if (state["seed"], state["rows"], state["order"]) != known:
+            asked = "cannot resume: the rows or their order are not those of the checkpoint"
+            exists = f"seed {state['seed']} and {state['rows']} rows then, seed {known[0]} and {known[1]} rows now"
+            raise SpeciateError(asked, exists, "give the dataset version, split and seed of the checkpoint")
+        self._at(int(state["epoch"]), int(state["consumed"]), int(state["steps"]))
+
+    def resume_guarantee(self) -> Guarantee:
+        """What a resume promises, found out by decoding some rows twice."""
+        decode = self.recipe.decode
+        exact = "each remaining row once, at any world size"
+        if decode is None:
+            return Guarantee("bit-exact", f"{exact}; the rows are given as they are stored")
+        states = _random_states()
+        first, second = self._decoded(), self._decoded()
+        if first != second:
+            return Guarantee("cursor-exact", f"{exact}; decode gives other values the second time")
+        if states != _random_states():
+            return Guarantee("cursor-exact", f"{exact}; decode draws from a global random generator")
+        how = "its randomness is f(seed, epoch, row)" if takes_rng(decode) else "it gives the same values twice"
+        return Guarantee("bit-exact", f"{exact}; decode was tried on {min(3, len(self.rows))} rows: {how}")
+
+    def _decoded(self) -> list[bytes]:
+        positions = np.arange(min(3, len(self.rows)))
+        plain = Recipe(self.recipe.decode, None, (), self.recipe.seed)
+        samples = plain.batch(self.rows, positions, self.rows.take(positions), 0)
+        return [_fingerprint(sample) for sample in samples]
+
+    def _at(self, epoch: int, consumed: int = 0, steps: int = 0) -> None:
+        self.epoch = epoch
+        self._start = self._consumed = consumed
+        self._steps_before = self._steps = steps
+
+    def _order_hash(self, epoch: int) -> str:
+        return hashlib.blake2b(self.order(epoch).astype("<i8").tobytes(), digest_size=8).hexdigest()
+
+    def _steps_of(self, rows: int) -> int:
+        """As many for every rank: fewer rows than ranks at the end go with the step before."""
+        steps, rest = divmod(rows, self.batch_size * self.world_size)
+        return steps + (not self.drop_last and (rest >= self.world_size or (rest > 0 and steps == 0)))
+
+    def _mine(self, order: Positions, steps: int) -> list[Positions]:
+        size = self.batch_size
+        mine = order[self.rank :: self.world_size]
+        cuts = [mine[i * size : (i + 1) * size] for i in range(steps)]
+        if cuts and not self.drop_last:
+            cuts[-1] = mine[(steps - 1) * size :]
+        return [cut for cut in cuts if len(cut)]
+
+    def _batches(self, mine: list[Positions], epoch: int) -> Iterator[Any]:
+        made = self._in_workers(mine, epoch) if self.workers else self._here(mine, epoch)
+        for batch in made:
+            yield pinned(batch) if self._pins() else batch
+
+    def _here(self, mine: list[Positions], epoch: int) -> Iterator[Any]:
+        """Small columns are taken for many batches at once; blobs batch by batch."""
+        rows, several = self.rows, max(1, BLOCK_ROWS // self.batch_size)
+        for block in (mine[i : i + several] for i in range(0, len(mine), several)):
+            small, at = rows.small(np.concatenate(block)), 0
+            for positions in block:
+                part = {name: column.slice(at, len(positions)) for name, column in small.items()}
+                part |= {name: blob.read(positions) for name, blob in rows.blobs.items()}
+                at += len(positions)
+                yield self.recipe.batch(rows, positions, {name: part[name] for name in rows.names}, epoch)
+
+    def _in_workers(self, mine: list[Positions], epoch: int) -> Iterator[Any]:
+        """Decoded in other processes, never forked (Lance must not be), in their order."""
+        context = multiprocessing.get_context("forkserver")
+        pool = ProcessPoolExecutor(self.workers, context, _open, (self.where, self.recipe))
+        try:
+            due: deque[Future[Any]] = deque()
+            for positions in mine:
+                due.append(pool.submit(_make, positions, epoch))
+                if len(due) > self.workers + self.prefetch:
+                    yield due.popleft().result()
+            while due:
+                yield due.popleft().result()
+        except BrokenProcessPool as error:
+            do = "give more memory, or workers=0 to see the error here"
+            raise SpeciateError("a loading process died", str(error), do) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _pins(self) -> bool:
+        if self.pin_memory is not None:
+            return self.pin_memory
+        torch = sys.modules.get("torch")
+        return torch is not None and bool(torch.cuda.is_available())
+
+
+class Ahead:
+    """An iterator that is run in a thread, some items ahead. Errors arrive in their place; leaving ends the thread."""
+
+    def __init__(self, items: Iterator[Any], depth: int) -> None:
+        self._items, self._queue = items, queue.Queue[tuple[str, Any]](max(1, depth))
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="speciate-ahead", daemon=True) if depth else None
+
+    def __enter__(self) -> Iterable[Any]:
+        if self._thread is None:
+            return self._items
+        self._thread.start()
+        return self._given()
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        close = getattr(self._items, "close", None)
+        if close is not None:
+            close()
+
+    def _given(self) -> Iterator[Any]:
+        while True:
+            kind, item = self._queue.get()
+            if kind == "item":
+                yield item
+            elif kind == "error":
+                raise item
+            else:
+                return
+            del item  # its buffer may be used again
+
+    def _run(self) -> None:
+        try:
+            for item in self._items:
+                if not self._put("item", item):
+                    return
+                del item
+            self._put("end", None)
+        except BaseException as error:
+            self._put("error", error)
+
+    def _put(self, kind: str, item: Any) -> bool:
+        while not self._stop.is_set():
+            try:
+                self._queue.put((kind, item), timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+
+def takes_rng(decode: Callable[..., Any]) -> bool:
+    try:
+        return "rng" in inspect.signature(decode).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def pinned(batch: Any) -> Any:
+    """The tensors of a batch in memory that a GPU can copy from while others compute."""
+    if hasattr(batch, "pin_memory"):
+        return batch.pin_memory()
+    if isinstance(batch, Mapping):
+        return {key: pinned(value) for key, value in batch.items()}
+    if isinstance(batch, list | tuple) and not hasattr(batch, "_fields"):
+        return type(batch)(pinned(value) for value in batch)
+    return batch
+
+
+_there: tuple[Rows, Recipe] | None = None  # in a worker process: what it loads
+
+
+def _open(where: Where, recipe: Recipe) -> None:
+    global _there
+    _there = Rows(where), recipe
+
+
+def _make(positions: Positions, epoch: int) -> Any:
+    assert _there is not None
+    rows, recipe = _there
+    return recipe.batch(rows, positions, rows.take(positions), epoch)
+
+
+def _random_states() -> list[bytes]:
+    states = [repr(random.getstate()), repr(np.random.get_state()[1:])]
+    torch = sys.modules.get("torch")
+    return [state.encode() for state in states] + ([torch.get_rng_state().numpy().tobytes()] if torch else [])
+
+
+def _fingerprint(value: Any) -> bytes:
+    """What a decoded sample says, as bytes."""
+    if isinstance(value, Mapping):
+        return b"".join(repr(key).encode() + _fingerprint(value[key]) for key in value)
+    if isinstance(value, list | tuple):
+        return b"".join(map(_fingerprint, value))
+    if hasattr(value, "numpy"):
+        value = value.numpy()
+    if isinstance(value, memoryview):
+        return bytes(value)
+    return repr(value).encode() if not isinstance(value, np.ndarray) else repr(value.shape).encode() + value.tobytes()

@@ -1,0 +1,132 @@
+"""The rows that a loader loads: some columns of a version's split, in an order that never changes, read at any
+positions. Small columns are one Arrow copy in memory where they fit; blobs come through `blobs.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from speciate import SpeciateError
+from speciate.errors import unknown
+from speciate_datasets.blobs import ADDRESS, ROW_ID, Blobs, is_blob
+from speciate_datasets.ingest import _hash
+from speciate_datasets.store import Store
+
+Columns = dict[str, Any]
+"""A batch: each column as an Arrow array, a blob column as a list of memoryviews."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which rows: all that another process needs to open the same ones."""
+
+    root: Path
+    table: str
+    version: int
+    split: str
+    columns: tuple[str, ...]  # none: all but the features
+    ids: tuple[str, ...] | None  # only these
+    memory: int  # bytes of small columns to keep; more than that is read when it is asked for
+    fast: bool
+
+
+class Rows:
+    """Rows in the order of their ids."""
+
+    def __init__(self, where: Where) -> None:
+        self.where = where
+        self._table = Store(where.root).open(where.table, where.version)
+        schema = self._table.schema
+        self.names = list(where.columns) or [f.name for f in schema if not pa.types.is_fixed_size_list(f.type)]
+        for name in self.names:
+            if name not in schema.names:
+                raise unknown("column", name, schema.names, "name one of these columns")
+        blobs = [name for name in self.names if is_blob(schema.field(name))]
+        self._small = [name for name in self.names if name not in blobs]
+        chosen = self._chosen(blobs)
+        self._row_ids = chosen[ROW_ID].to_numpy()
+        self._kept = chosen.select(self._small) if set(self._small) <= set(chosen.column_names) else None
+        self.blobs = {name: Blobs(self._table, name, chosen, where.fast) for name in blobs}
+
+    def __len__(self) -> int:
+        return len(self._row_ids)
+
+    def take(self, positions: NDArray[np.intp]) -> Columns:
+        """The rows at these positions, in their order."""
+        small = self.small(positions)
+        return {name: self.blobs[name].read(positions) if name in self.blobs else small[name] for name in self.names}
+
+    def small(self, positions: NDArray[np.intp]) -> Columns:
+        """Only what is not a blob: worth asking for many rows at once."""
+        if self._kept is not None:
+            part = self._kept.take(pa.array(positions))
+        elif self._small:
+            part = self._fetched(self._row_ids[positions])
+        else:
+            part = pa.table({})
+        return {name: _whole(part[name]) for name in part.column_names}
+
+    def _chosen(self, blobs: list[str]) -> pa.Table:
+        """The rows' numbers, descriptors and, where they fit, small columns, sorted by id."""
+        needed = ["id", "split", *blobs, ADDRESS]
+        everything = [*dict.fromkeys([*needed, *self._small])]
+        there = self._scan(everything, self.where.memory)
+        there = self._scan(needed, None) if there is None else there
+        if self.where.split:
+            there = there.filter(pc.equal(there["split"], self.where.split))
+        if self.where.ids is not None:
+            there = there.filter(pc.is_in(there["id"], pa.array(self.where.ids, pa.string())))
+        ordered = there.take(pc.sort_indices(there["id"])) if there.num_rows else there
+        return ordered.combine_chunks()
+
+    def _scan(self, columns: list[str], limit: int | None) -> pa.Table | None:
+        """These columns of all rows, or nothing where they are larger than the limit."""
+        query = self._table.search().select(columns).with_row_id(True).limit(None)
+        reader, batches, size = query.to_batches(), [], 0
+        for batch in reader:
+            batches.append(batch)
+            size += batch.nbytes
+            if limit is not None and size > limit:
+                return None
+        there = pa.Table.from_batches(batches, reader.schema)
+        return there.cast(pa.schema([_large(field) for field in there.schema]))
+
+    def _fetched(self, row_ids: NDArray[np.uint64]) -> pa.Table:
+        """Rows by their numbers, in the order asked."""
+        query = self._table.take_row_ids(row_ids.tolist()).select(self._small).with_row_id(True)
+        there = query.to_arrow()
+        return there.take(pc.index_in(pa.array(row_ids), there[ROW_ID]))
+
+    def verify(self, positions: NDArray[np.intp], columns: Columns, content: Sequence[str]) -> None:
+        """Refuse rows whose content is not what was added."""
+        small = {name: _values(columns[name]) for name in {*content, "id", "source", "row"}}
+        for i in range(len(positions)):
+            if _hash({name: small[name][i] for name in content}) != small["id"][i]:
+                where = f"{small['source'][i]} row {small['row'][i]} (id {small['id'][i]})"
+                asked = f"{self.where.table} version {self.where.version} is damaged: {where}"
+                raise SpeciateError(asked, "its content is not what was added", "type `speciate fsck`, or add it again")
+
+
+def _values(column: Any) -> list[Any]:
+    if isinstance(column, list):
+        return [value if value is None else bytes(value) for value in column]
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    column = column.combine_chunks()
+    return column.chunk(0) if isinstance(column, pa.ChunkedArray) and column.num_chunks else column
+
+
+def _large(field: pa.Field) -> pa.Field:
+    """Text and bytes with 64-bit offsets: a taken column may be over 2 GiB."""
+    kinds = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
+    return field.with_type(kinds.get(field.type, field.type))
