@@ -337,6 +337,9 @@ class Added:
     labels: Mapping[str, int]
     splits: Mapping[str, int]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    labels_unmatched: int = 0  # rows of the label file that no file goes with
+    unlabelled: int = 0  # files that no label of the label file goes with
+    label_gaps: Mapping[str, Sequence[str]] = field(default_factory=dict)  # a few of both
 
 
 class Dataset(Protocol):
@@ -356,6 +359,14 @@ class Dataset(Protocol):
 
     def rows(self, split: str = "") -> list[Row]:
         """The rows of a split (of all splits), in an order that never changes."""
+        ...
+
+    def added_since(self, version: int) -> list[str]:
+        """The ids of rows that an older version did not have."""
+        ...
+
+    def verify(self, rows: Sequence[Row]) -> None:
+        """Raise SpeciateError where the stored files, or these rows of them, are not what was written."""
         ...
 
     def features(
@@ -386,12 +397,53 @@ class Engine(Protocol):
         group: str,
         split: str,
         progress: Progress,
+        labels: str = "",
+        reference: bool = False,
+        jobs: int = 0,
     ) -> Added: ...
 
-    def dataset(self, name: str, version: int | None = None) -> Dataset: ...
+    def dataset(self, name: str, version: int | str | None = None) -> Dataset:
+        """A version by number or tag; without one, the newest that is intact."""
+        ...
 
     def tag(self, name: str, version: int, tag: str) -> None:
-        """Keep a version of a dataset for good."""
+        """Keep a version of a dataset for good; a tag never moves."""
+        ...
+
+    def resolve(self, name: str, at: str = "") -> int:
+        """The version that a number, a tag or nothing means."""
+        ...
+
+    def log(self, name: str) -> list[Row]:
+        """A row for each version: when, who, why, how many rows, and its tags."""
+        ...
+
+    def diff(self, name: str, a: int | str, b: int | str = "") -> Mapping[str, Any]:
+        """What is different in version b: rows added, removed, changed, and labels."""
+        ...
+
+    def edit(self, name: str, kind: str, rows: Any = None, drop: Sequence[str] = (), why: str = "") -> int:
+        """A person's change: an Arrow table of new values by id, ids of rows to take out. Gives the new version."""
+        ...
+
+    def gc(self, name: str = "", older_than_days: float = 7.0) -> Mapping[str, Any]:
+        """Compact tables and clean old versions; tagged ones and the newest stay."""
+        ...
+
+    def fsck(self, name: str = "", version: int | str | None = None) -> Mapping[str, Any]:
+        """Compare every stored byte with its checksum and every row with the hash it is named by."""
+        ...
+
+    def curate(self, name: str, at: str = "") -> Any:
+        """A lazy Dataset to filter, search, relabel and export."""
+        ...
+
+    def audit(self, name: str, at: str = "", near: Near | None = None) -> Mapping[str, Any]:
+        """Leakage, balance, missing and doubtful labels, outliers, and `findings` with what to do."""
+        ...
+
+    def import_folder(self, folder: str | Path, name: str = "") -> Mapping[str, Any]:
+        """A dataset that a lazy Dataset's `export` wrote."""
         ...
 
     def append(self, table: str, rows: Sequence[Row]) -> None:

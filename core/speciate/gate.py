@@ -7,7 +7,7 @@ from typing import Any
 from speciate.catalog import Catalog
 from speciate.contracts import Engine, Evaluator
 from speciate.features import on_dataset
-from speciate.model import Model
+from speciate.model import Model, hashes
 from speciate.progress import StageClock
 from speciate.score import difference
 
@@ -16,8 +16,11 @@ __all__ = ["judge"]
 
 def judge(catalog: Catalog, engine: Engine, candidate: Model, served: Model | None) -> dict[str, Any]:
     """{passed, why, …}: parity first; then a paired comparison on the candidate's test rows."""
-    if not candidate.receipt["holds"]:
-        return {"passed": False, "why": f"its parity receipt does not hold: {candidate.receipt}"}
+    receipt = candidate.receipt
+    if receipt.get("holds") is not True:
+        return {"passed": False, "why": f"its parity receipt does not hold: {receipt}"}
+    if receipt.get("files") != hashes(candidate.folder):
+        return {"passed": False, "why": "its files are not those that the parity receipt was written about"}
     if not candidate.info["scores"]:
         return {
             "passed": False,
@@ -41,13 +44,22 @@ def _beats_nothing(candidate: Model) -> dict[str, Any]:
 
 
 def _beats(catalog: Catalog, engine: Engine, candidate: Model, served: Model) -> dict[str, Any]:
+    """Not worse on its own test rows, nor on those of the model it would replace."""
+    learnt = [model.info["dataset"] for model in (served, candidate)]
+    tests = dict.fromkeys((at["name"], at["version"]) for at in learnt)
+    verdicts = [_compare(catalog, engine, candidate, served, *where) for where in tests]
+    return next((verdict for verdict in verdicts if not verdict["passed"]), verdicts[-1])
+
+
+def _compare(
+    catalog: Catalog, engine: Engine, candidate: Model, served: Model, name: str, version: int
+) -> dict[str, Any]:
     evaluator = catalog.get(Evaluator, candidate.task.primary)
-    at = candidate.info["dataset"]
-    dataset = engine.dataset(at["name"], at["version"])
+    dataset = engine.dataset(name, version)
     new, old = (on_dataset(model, dataset, "test", StageClock()) for model in (candidate, served))
     gap = difference(catalog, evaluator, new, old)
     value = gap.value or 0.0
     worse = value < 0 if evaluator.higher_is_better else value > 0
     interval = f"{gap.low:+.4f} to {gap.high:+.4f}, n={gap.n}"
-    why = f"{evaluator.name} changes by {value:+.4f} ({interval}) against {served.name!r}"
+    why = f"{evaluator.name} changes by {value:+.4f} ({interval}) against {served.name!r} on {name}@{version}"
     return {"passed": not worse, "why": why, "difference": gap.as_dict()}

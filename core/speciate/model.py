@@ -8,6 +8,7 @@ README.md            the card
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -38,7 +39,7 @@ class Model:
         if not (folder / INFO).is_file():
             raise UsageError(f"{folder} is not a model", f"it has no {INFO}", "name a model, or the folder of one")
         self.info: dict[str, Any] = read_json(folder / INFO)
-        missing = [key for key in NEEDED if key not in self.info]
+        missing = [key for key in NEEDED if not isinstance(self.info, dict) or key not in self.info]
         if missing:
             raise SpeciateError(f"{folder / INFO} has no {', '.join(missing)}", "it is damaged", "copy the model again")
         self.name = name or str(self.info["name"])
@@ -47,8 +48,8 @@ class Model:
     @property
     def receipt(self) -> dict[str, Any]:
         path = self.folder / RECEIPT
-        receipt: dict[str, Any] = read_json(path) if path.exists() else {"holds": False, "why": "there is no receipt"}
-        return receipt
+        receipt = read_json(path) if path.exists() else {"holds": False, "why": "there is no receipt"}
+        return receipt if isinstance(receipt, dict) else {"holds": False, "why": f"{path} is not a receipt"}
 
     @cached_property
     def format(self) -> Format:
@@ -92,7 +93,11 @@ class Model:
 
     def answers(self, rows: Sequence[Row]) -> NDArray[Any]:
         """The Predictor's array for rows."""
-        return self.predictor.predict(Examples(rows, self.task, self._decode, self._encode))
+        answers = self.predictor.predict(Examples(rows, self.task, self._decode, self._encode))
+        if self.task.labels and answers.shape[1:] != (len(self.task.labels),):
+            exists = f"its weights answer {answers.shape[1:]}, {INFO} has {len(self.task.labels)} labels"
+            raise SpeciateError(f"{self.folder} does not fit together", exists, "copy the model again")
+        return answers
 
     def predict_rows(self, rows: Sequence[Row]) -> list[Row]:
         """One output a row."""
@@ -130,6 +135,11 @@ def save(folder: Path, info: Mapping[str, Any], tensors: Mapping[str, NDArray[An
 
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / WEIGHTS)
     write_json(folder / INFO, info)
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """What the receipt is about: a model whose weights or description changed since is another one."""
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in (WEIGHTS, INFO)}
 
 
 def versions() -> dict[str, str]:

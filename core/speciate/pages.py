@@ -68,6 +68,58 @@ def predicted(result: Mapping[str, Any]) -> None:
         say(f"refused {refused['path']}: {refused['reason']}")
 
 
+def logged(result: Mapping[str, Any]) -> None:
+    columns = ("version", "time", "who", "kind", "rows", "why", "tags")
+    table(columns, [[_plain(row.get(column)) for column in columns] for row in result["versions"]])
+
+
+def compared(result: Mapping[str, Any]) -> None:
+    counts = [(name, value) for name, value in result.items() if isinstance(value, int | str)]
+    table(("what", "count"), counts)
+    for row in result.get("examples", {}).get("relabelled", []):
+        say(f"  {row['id']}: {row.get('old')} is now {row.get('new')}")
+
+
+def tagged(result: Mapping[str, Any]) -> None:
+    say(f"{result['dataset']}@{result['version']} is {result['dataset']}@{result['tag']} for good")
+
+
+def audited(result: Mapping[str, Any]) -> None:
+    rows = [[f["severity"], f["count"], f["what"], f["do"]] for f in result["findings"]]
+    table(("severity", "count", "what", "do"), rows) if rows else say("nothing was found")
+    table(("split", "rows"), [(name, _plain(found.get("rows", ""))) for name, found in result["splits"].items()])
+
+
+def found(result: Mapping[str, Any]) -> None:
+    hidden = {"id", "source", "row", "group", "split", "digest"}
+    for row in result["rows"]:
+        score = f"{row['score']:.3f}  " if isinstance(row.get("score"), float) else ""
+        content = "  ".join(str(v) for k, v in row.items() if k not in hidden | {"score", "label"} and v is not None)
+        say(f"{score}{row.get('label') or '-'}  {content[:200]}  ({row['id']})")
+
+
+def edited(result: Mapping[str, Any]) -> None:
+    say(f"{result['rows']} rows changed; {result['dataset']} is now version {result['version']}")
+
+
+def exported(result: Mapping[str, Any]) -> None:
+    say(f"{result['rows']} rows of {result['dataset']} are in {result['path']}")
+
+
+def imported(result: Mapping[str, Any]) -> None:
+    say(f"dataset {result['dataset']} version {result['version']}")
+
+
+def checked_disk(result: Mapping[str, Any]) -> None:
+    say(f"read {result['rows']} rows of {_plain(result['tables'])}: {len(result['damaged']) or 'nothing'} damaged")
+    for row in result["damaged"]:
+        say("  " + ", ".join(f"{name} {_plain(value)}" for name, value in row.items()))
+
+
+def cleaned(result: Mapping[str, Any]) -> None:
+    _console.print_json(data=result, default=str)
+
+
 def promoted(result: Mapping[str, Any]) -> None:
     was = f" (was {result['was']})" if result["was"] else ""
     say(f"{result['endpoint']} is now {result['model']}{was}: {result['why']}")
@@ -125,6 +177,10 @@ def written(result: Mapping[str, Any]) -> None:
 
 def checked(result: Mapping[str, Any]) -> None:
     say(result["report"])
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str("" if value is None else value)
 
 
 def _answer(output: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from speciate.errors import SpeciateError
 from speciate.features import cached
 from speciate.files import new_folder, write_json, write_text
 from speciate.ledger import Ledger
-from speciate.model import RECEIPT, Model, save, versions
+from speciate.model import RECEIPT, Model, hashes, save, versions
 from speciate.progress import StageClock
 from speciate.score import Score, score_all
 from speciate.task import Examples, Predictions, Task
@@ -125,8 +125,9 @@ class Run:
             raise SpeciateError(asked, f"it does: {', '.join(self.method.tasks)}", "type task=NAME or method=NAME")
 
     def _splits(self) -> tuple[Examples, Examples, Examples]:
+        _ = self.task  # data that poses no task says so before anything about splits
         parts = {s: [r for r in self._labelled if r["split"] == s] for s in ("train", "dev", "test")}
-        if not parts["dev"]:
+        if not parts["dev"] and len(parts["train"]) >= DEV_SHARE:
             parts["dev"] = parts["train"][::DEV_SHARE]
             parts["train"] = [row for i, row in enumerate(parts["train"]) if i % DEV_SHARE]
         if not parts["train"]:
@@ -173,7 +174,7 @@ class Run:
                 save(folder, info, tensors)
             with self.clock.stage("parity"):
                 receipt = self._parity(folder, tensors, self._examples(probe.rows[:PARITY_ROWS]))
-            write_json(folder / RECEIPT, receipt)
+            write_json(folder / RECEIPT, receipt | {"files": hashes(folder)})
             write_text(folder / "README.md", card.render(info, receipt))
         with self.clock.stage("commit"):
             ran = Ran(

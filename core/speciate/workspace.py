@@ -16,7 +16,8 @@ from typing import Any
 from speciate import gate, sources
 from speciate.catalog import Catalog, installed, options_of
 from speciate.config import Config, compose, overrides_of
-from speciate.contracts import Added, Engine, Rows, Server, Store
+from speciate.contracts import Engine, Rows, Server, Store
+from speciate.data import DataVerbs
 from speciate.errors import GateError, SpeciateError, UsageError, unknown
 from speciate.features import on_dataset
 from speciate.files import check_name, read_json, write_json
@@ -32,7 +33,7 @@ DEFAULT = "speciate-workspace"
 FORMAT = 1
 
 
-class Workspace:
+class Workspace(DataVerbs):
     """`speciate.open(path)` gives one; it is made when it is first written to."""
 
     def __init__(self, path: str | Path | None = None, *, catalog: Catalog | None = None, quiet: bool = False) -> None:
@@ -49,42 +50,6 @@ class Workspace:
         engine: Engine = self.catalog.use(store, "engine")(self.root)
         return engine
 
-    # --- data -----------------------------------------------------------------------------------------------------
-
-    def add(
-        self,
-        name: str,
-        *paths: str | Path,
-        format: str = "",
-        options: Mapping[str, Any] | None = None,
-        target: str = "",
-        group: str = "",
-        split: str = "",
-    ) -> Added:
-        """Files into a dataset, which is made if need be. Adding the same files twice changes nothing."""
-        files, strangers = sources.collect(paths)
-        chosen, files, strangers = sources.recognise(self.catalog, files, strangers, format)
-        values = dict(options or {})
-        known = self.ledger.latest("datasets", "name").get(name)
-        if known is not None:
-            sources.check_same(known, chosen, values)
-            values = values or known["options"]
-        reader = self.catalog.use(chosen, "reader")(options_of(chosen, values))
-        clock = StageClock(self.quiet)
-        with clock.stage("add"):
-            added = self.engine.add(
-                name,
-                files,
-                chosen,
-                reader,
-                options=values,
-                target=target,
-                group=group,
-                split=split,
-                progress=clock,
-            )
-        return dataclasses.replace(added, quarantined=added.quarantined + strangers, seconds=clock.seconds)
-
     # --- models ---------------------------------------------------------------------------------------------------
 
     def config(self, recipe: str = "", *words: str, **settings: Any) -> Config:
@@ -95,13 +60,10 @@ class Workspace:
     def run(self, recipe: str = "", *words: str, **settings: Any) -> Ran:
         """Specialise: `ws.run("text/probe", dataset="news", seed=1)`."""
         config = self.config(recipe, *words, **settings)
-        dataset, _, version = config.dataset.partition("@")
-        if version and not version.isdigit():
-            raise UsageError(f"no version {version!r} of a dataset", "versions are numbers", "type dataset=NAME@NUMBER")
-        pinned = self.engine.dataset(dataset, int(version) if version else None).version
-        stem = config.name or f"{dataset}-{config.method['name']}"
-        folder = self._claim(check_name("run", stem))
-        write_json(folder / "run.json", {"config": config.as_dict(), "dataset": dataset, "version": pinned})
+        dataset = self._stored(config.dataset)
+        folder = self._claim(check_name("run", config.name or f"{dataset.name}-{config.method['name']}"))
+        plan = {"config": config.as_dict(), "dataset": dataset.name, "version": dataset.version}
+        write_json(folder / "run.json", plan)
         return self._execute(folder)
 
     def resume(self, run: str) -> Ran:
@@ -176,12 +138,11 @@ class Workspace:
         """Scores on `DATASET[@VERSION][:SPLIT]`, by default its test split; kept as rows."""
         chosen, clock = self.model(model), StageClock(self.quiet)
         where, _, split = on.partition(":")
-        name, _, version = where.partition("@")
-        dataset = self.engine.dataset(name, int(version) if version.isdigit() else None)
+        dataset = self._stored(where)
         predictions = on_dataset(chosen, dataset, split or "test", clock)
         scores = {key: score.as_dict() for key, score in score_all(self.catalog, predictions).items()}
-        seen = name == chosen.info["dataset"]["name"] and (split or "test") != "test"
-        at = {"model": chosen.name, "dataset": name, "version": dataset.version, "split": split or "test"}
+        seen = dataset.name == chosen.info["dataset"]["name"] and (split or "test") != "test"
+        at = {"model": chosen.name, "dataset": dataset.name, "version": dataset.version, "split": split or "test"}
         self.ledger.append("scores", [{**at, "name": key, **score} for key, score in scores.items()])
         return {**at, "seen_in_training": seen, "scores": scores}
 
@@ -247,7 +208,8 @@ class Workspace:
         """The folder, with a note of its layout's version."""
         note = self.root / "workspace.json"
         if note.exists():
-            found = read_json(note).get("format")
+            content = read_json(note)
+            found = content.get("format") if isinstance(content, dict) else None
             if found != FORMAT:
                 exists = f"it is of layout {found}, this Speciate reads layout {FORMAT}"
                 raise SpeciateError(f"cannot open {self.root}", exists, "use the Speciate that made it")

@@ -1,12 +1,14 @@
 """Blob columns: large bytes that lie beside the rows.
 
 A scan gives descriptors. Content is read two ways that agree: Lance's own (`general`, any store), and straight from
-the files into one buffer (`fast`, local files), which costs a third. Which file a row is in comes from the manifest;
-one blob of every fragment is read both ways before the fast way is trusted there, and all else goes the general way.
+the files into one buffer (`fast`, local files), which costs a tenth: few and small files are mapped, others are read.
+Which file a row is in comes from the manifest; one blob of every kind in every fragment is read both ways before the
+fast way is trusted there, and all else goes the general way.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 import threading
@@ -27,8 +29,9 @@ ADDRESS, ROW_ID = "_rowaddr", "_rowid"
 INLINE, PACKED, DEDICATED = 0, 1, 2  # where Lance puts small, medium and large ones
 NOWHERE = -1
 OPEN_FILES = 64
+MAPPED_BYTES = 1 << 30  # of files that are mapped, not read
 GENERAL_BYTES = 64 << 20  # asked of Lance at once
-SPARE_BUFFERS = 4
+SPARE_BUFFERS = 8
 SAMPLE_BYTES = 64 << 10  # of a blob that is read both ways
 
 Content = memoryview | None
@@ -40,8 +43,10 @@ def field(name: str) -> pa.Field:
 
 
 def is_blob(field: pa.Field) -> bool:
-    """Whether a column of a table's schema, or of a scan, is a blob column."""
-    return "lance.blob.v2" in str(field.type) or (field.metadata or {}).get(b"lance-encoding:blob") == b"true"
+    """Whether a column of a table's schema, or of a scan, is a blob column; Arrow may or may not know its type."""
+    metadata = field.metadata or {}
+    known = "lance.blob.v2" in str(field.type) or metadata.get(b"ARROW:extension:name") == b"lance.blob.v2"
+    return known or metadata.get(b"lance-encoding:blob") == b"true"
 
 
 class Blobs:
@@ -62,6 +67,7 @@ class Blobs:
         self._file = np.full(len(there), NOWHERE, dtype=np.int64)
         self._paths: list[Path] = []
         self._open: OrderedDict[int, int] = OrderedDict()
+        self._mapped: dict[int, Mapped] = {}
         self._lock = threading.Lock()
         self._buffers = Buffers()
         if fast:
@@ -71,6 +77,11 @@ class Blobs:
     def fast(self) -> float:
         """The share of rows that are read straight from their files."""
         return float(np.mean((self._file != NOWHERE) | (self.size == 0))) if len(self._file) else 1.0
+
+    @property
+    def mapped(self) -> bool:
+        """Whether all of it is in mapped files."""
+        return bool(np.isin(self._file[self.size > 0], list(self._mapped)).all())
 
     def read(self, positions: Sequence[int] | NDArray[np.intp]) -> list[Content]:
         """The contents at these positions, as parts of one buffer; null is None."""
@@ -84,7 +95,7 @@ class Blobs:
         self._direct(positions[direct], [parts[i] for i in np.flatnonzero(direct)])
         rest = np.flatnonzero(~direct & (self.size[positions] > 0))
         for i, content in zip(rest, self.general(positions[rest]), strict=True):
-            parts[i][:] = content
+            parts[i][:] = content or b""
         return [None if null else part for null, part in zip(self.null[positions].tolist(), parts, strict=True)]
 
     def general(self, positions: NDArray[np.intp]) -> list[Content]:
@@ -99,8 +110,13 @@ class Blobs:
 
     def _direct(self, positions: NDArray[np.intp], parts: list[memoryview]) -> None:
         files, ats = self._file[positions].tolist(), self._at[positions].tolist()
+        for mapped in {file: self._mapped[file] for file in set(files) & self._mapped.keys()}.values():
+            mapped.check()
         with self._lock:
             for file, at, part in zip(files, ats, parts, strict=True):
+                if file in self._mapped:
+                    part[:] = self._mapped[file].view[at : at + len(part)]
+                    continue
                 handle = self._open.get(file)
                 if handle is None:
                     handle = self._opened(file)
@@ -119,7 +135,7 @@ class Blobs:
         while done < len(part):
             got = os.preadv(handle, [part[done:]], at + done)
             if not got:
-                raise SpeciateError(f"cannot read {self._paths[file]}", "it ends too early", "type `speciate fsck`")
+                raise _short(self._paths[file])
             done += got
 
     def _find(self) -> None:
@@ -169,15 +185,43 @@ class Blobs:
             if not same[start : start + len(at)].all():
                 self._file[rows] = NOWHERE
             start += len(at)
+        self._map()
+
+    def _map(self) -> None:
+        """Map the files that hold many blobs, where together they are few and small: a copy costs less than a read."""
+        used = np.unique(self._file[(self._file != NOWHERE) & (self._kind != DEDICATED)]).tolist()
+        if len(used) <= OPEN_FILES and sum(self._paths[file].stat().st_size for file in used) <= MAPPED_BYTES:
+            self._mapped = {file: Mapped(self._paths[file]) for file in used}
 
     def close(self) -> None:
         with self._lock:
             while self._open:
                 os.close(self._open.popitem()[1])
+            for mapped in self._mapped.values():
+                mapped.close()
+            self._mapped = {}
 
     def __del__(self) -> None:
         if hasattr(self, "_lock"):
             self.close()
+
+
+class Mapped:
+    """A file in memory. One that was cut short since would end the process when read, so it is asked first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("rb")
+        content = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        content.madvise(mmap.MADV_WILLNEED)
+        self.view = memoryview(content)
+
+    def check(self) -> None:
+        if os.fstat(self._file.fileno()).st_size < len(self.view):
+            raise _short(self.path)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class Buffers:
@@ -205,6 +249,10 @@ def _sample(kind: NDArray[np.int64], at: NDArray[np.int64], size: NDArray[np.int
     return order[np.unique(kind[order], return_index=True)[1]]
 
 
+def _short(path: Path) -> SpeciateError:
+    return SpeciateError(f"cannot read {path}", "it ends too early", "type `speciate fsck`")
+
+
 def _local(table: Any) -> Path | None:
     """The folder of a table on this machine."""
     uri = str(table.uri).removeprefix("file://")
@@ -213,17 +261,17 @@ def _local(table: Any) -> Path | None:
 
 
 def _numbers(column: pa.ChunkedArray, kind: type) -> NDArray[Any]:
-    return column.to_numpy().astype(kind, copy=False)
+    return np.asarray(column.to_numpy(), dtype=kind)
 
 
 def _part(there: pa.StructArray, name: str) -> NDArray[np.int64]:
-    return there.field(name).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.asarray(there.field(name).fill_null(0), dtype=np.int64)
 
 
 def _views(contents: pa.LargeBinaryArray) -> list[Content]:
     """An Arrow array as parts of its own buffer."""
     _, offsets, values = contents.buffers()
     ends = np.frombuffer(offsets, dtype=np.int64)[contents.offset : contents.offset + len(contents) + 1].tolist()
-    whole = memoryview(values if values is not None else b"")
+    whole = memoryview(values if values is not None else b"").cast("B")
     valid = contents.is_valid().to_pylist()
     return [whole[ends[i] : ends[i + 1]] if valid[i] else None for i in range(len(contents))]

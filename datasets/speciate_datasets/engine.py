@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from speciate import Format, Row, SpeciateError, UsageError
+from speciate import Format, Near, Row, SpeciateError, UsageError
 from speciate.contracts import Added, Progress, Reader
 from speciate.errors import unknown
-from speciate_datasets.ingest import Ingest, content_hash, label_counts
+from speciate_datasets.dataset import LanceDataset
+from speciate_datasets.fsck import check
+from speciate_datasets.ingest import Asked, Ingest, content_hash, label_counts
 from speciate_datasets.splits import named
 from speciate_datasets.spool import to_arrow
-from speciate_datasets.store import KEY, Store, check_name, sync, to_rows, write_json
-
-FEATURE_ROWS = 2048  # computed, then kept, before the next: what a killed run does not lose
+from speciate_datasets.store import Store, check_name, sync, write_json
+from speciate_datasets.tidy import tidy
+from speciate_datasets.versions import diff, edited, known, log, resolve, schema_hash, table_of, valid, who
 
 
 class LanceEngine:
@@ -42,11 +43,14 @@ class LanceEngine:
         group: str,
         split: str,
         progress: Progress,
+        labels: str = "",
+        reference: bool = False,
+        jobs: int = 0,
     ) -> Added:
-        table = _table(check_name("dataset", name))
+        table = table_of(check_name("dataset", name))
         usual = self._last(name) or {}
-        asked = {"target": target, "group": group}
-        ingest = Ingest(self.store, table, reader, asked, usual, named(split, UsageError))
+        asked = Asked(target, group, named(split, UsageError), labels, reference, jobs)
+        ingest = Ingest(self.store, table, format, reader, options, asked, usual)
         ingest.run(files, progress)
         if not self.store.exists(table):
             reasons = "; ".join(f"{q.path}: {q.reason}" for q in ingest.quarantined[:3])
@@ -55,7 +59,8 @@ class LanceEngine:
             return self._record(ingest, name, table, format.name, options, group or usual.get("group", ""))
 
     def _last(self, name: str) -> Row | None:
-        return next((row for row in reversed(self.rows("datasets")) if row["name"] == name), None)
+        records = valid(self.store, name, [row for row in self.rows("datasets") if row["name"] == name])
+        return records[-1] if records else None
 
     def _record(
         self, ingest: Ingest, name: str, table: str, format: str, options: Mapping[str, Any], group: str
@@ -64,7 +69,7 @@ class LanceEngine:
         last = self._last(name)
         labels, splits = label_counts(self.store, table)
         content = content_hash(self.store, table)  # feature commits make Lance versions too, which hold the same rows
-        same = last is not None and last["content"] == content
+        same = last is not None and last.get("content") == content and not self.store.damage(table, last["version"])
         added = Added(
             dataset=name,
             version=last["version"] if last and same else self.store.version(table),
@@ -78,46 +83,154 @@ class LanceEngine:
             target=ingest.used or (last or {}).get("target", ""),
             labels=labels,
             splits=splits,
+            labels_unmatched=ingest.gaps.unmatched,
+            unlabelled=ingest.gaps.unlabelled,
+            label_gaps=ingest.gaps.examples,
         )
         if not same:
-            row = {
-                "name": name,
-                "version": added.version,
-                "rows": added.rows,
-                "format": format,
-                "options": dict(options),
-                "target": added.target,
-                "group": group,
-                "labels": len(labels),
-                "splits": dict(splits),
-                "content": content,
-                "why": f"added {added.added}, updated {added.updated}",
-            }
-            self.append("datasets", [row])
+            said = {"format": format, "options": dict(options), "target": added.target, "group": group}
+            said["columns"] = list(ingest.reader.schema())
+            self._next(name, "add", f"added {added.added}, updated {added.updated}", said)
         return added
 
-    def dataset(self, name: str, version: int | None = None) -> LanceDataset:
-        records = [row for row in self.rows("datasets") if row["name"] == name]
+    def _next(self, name: str, kind: str, why: str, said: Mapping[str, Any]) -> int:
+        """The row of the version that the table now has. The table's lock is held."""
+        table = table_of(name)
+        labels, splits = label_counts(self.store, table)
+        row = {
+            "name": name,
+            "version": self.store.version(table),
+            "rows": self.store.count(table),
+            **{key: said[key] for key in ("format", "options", "target", "group", "columns") if key in said},
+            "labels": len(labels),
+            "splits": dict(splits),
+            "content": content_hash(self.store, table),
+            "schema": schema_hash(self.store.schema(table)),
+            "kind": kind,
+            "why": why,
+            "who": who(),
+        }
+        self.append("datasets", [row])
+        return int(row["version"])
+
+    # --- versions -------------------------------------------------------------------------------------------------
+
+    def _records(self, name: str) -> list[Row]:
+        rows = self.rows("datasets")
+        records = valid(self.store, name, [row for row in rows if row["name"] == name])
         if not records:
-            names = {row["name"] for row in self.rows("datasets")}
-            raise unknown("dataset", name, names, f"type `speciate add {name} FILES...`")
-        versions = {str(row["version"]) for row in records}
-        if version is not None and str(version) not in versions:
-            raise unknown(f"version of {name}", str(version), versions, f"type {name}@NUMBER")
-        return LanceDataset(self.store, name, version or records[-1]["version"], records[-1])
+            raise unknown("dataset", name, {row["name"] for row in rows}, f"type `speciate add {name} FILES...`")
+        return records
+
+    def dataset(self, name: str, version: int | str | None = None) -> LanceDataset:
+        """A version by number or tag; without one, the newest that is intact, with a word about the others."""
+        records = self._records(name)
+        record = resolve(self.store, name, records, version)
+        if version in (None, "") and record is not records[-1]:
+            said = f"version {records[-1]['version']} of {name} is damaged; this is version {record['version']}"
+            print(said, file=sys.stderr)  # noqa: T201
+        return LanceDataset(self.store, name, record["version"], record)
+
+    def resolve(self, name: str, at: str = "") -> int:
+        """The version that a number, a tag or nothing means."""
+        return int(resolve(self.store, name, self._records(name), at)["version"])
+
+    def log(self, name: str) -> list[Row]:
+        return log(self.store, name, self._records(name))
+
+    def diff(self, name: str, a: int | str, b: int | str = "") -> dict[str, Any]:
+        records = self._records(name)
+        one, other = (int(resolve(self.store, name, records, at)["version"]) for at in (a, b))
+        return diff(self.store, name, one, other)
 
     def tag(self, name: str, version: int, tag: str) -> None:
-        self.store.tag(_table(name), version, tag)
+        """Keep a version of a dataset for good."""
+        if check_name("tag", tag).isdigit():
+            raise UsageError(f"{tag!r} cannot name a tag", "a number is a version", "choose another name")
+        self.store.tag(table_of(name), self.resolve(name, str(version)), tag)
+
+    def edit(self, name: str, kind: str, rows: pa.Table | None = None, drop: Sequence[str] = (), why: str = "") -> int:
+        """A person's change: new values by id, rows taken out. The version that has it."""
+        records, table = self._records(name), table_of(name)
+        with self.store.lock(table):
+            record = records[-1]
+            changed = edited(self.store, name, rows, record.get("columns", [])) if rows is not None else None
+            known(self.store, name, drop)
+            if changed is not None and changed.num_rows:
+                self.store.merge(table, changed, insert=False)
+            if drop:
+                self.store.delete(table, list(drop))
+            if not drop and not (changed is not None and changed.num_rows):
+                return int(record["version"])
+            return self._next(name, kind, why, record)
+
+    # --- upkeep ---------------------------------------------------------------------------------------------------
+
+    def gc(self, name: str = "", older_than_days: float = 7.0) -> dict[str, Any]:
+        """Compact tables and clean their old versions, of one dataset or of everything."""
+        tables = [table_of(name)] if name else self.store.names()
+        newest = {table_of(row["name"]): row["version"] for row in self.rows("datasets")}
+        if name:
+            self._records(name)
+        done = [
+            tidy(self.store, table, older_than_days, [newest[table]] if table in newest else []) for table in tables
+        ]
+        return {"tables": done, "bytes_freed": sum(one["bytes_freed"] for one in done)}
+
+    def fsck(self, name: str = "", version: int | str | None = None) -> dict[str, Any]:
+        """Compare every stored byte with its checksum and every row with the hash it is named by."""
+        tables = ["datasets", table_of(name)] if name else self.store.names()
+        found = [check(self.store, table) for table in tables if not table.startswith("dataset.")]
+        records: dict[str, Row] = {}
+        with suppress(SpeciateError):  # a damaged log is in `found`
+            records = {table_of(row["name"]): row for row in self.rows("datasets")}
+        for table in (table for table in tables if table.startswith("dataset.")):
+            at = self.resolve(name, str(version)) if version else None
+            found.append(check(self.store, table, at, records.get(table, {}).get("columns", [])))
+        damaged = [entry for one in found for entry in one.pop("damaged")] + self._stale()
+        return {"tables": found, "rows": sum(one["rows"] for one in found), "damaged": damaged}
+
+    def _stale(self) -> list[Row]:
+        """Indexes that do not say what their table says."""
+        wrong = []
+        for path in sorted((self.root / "index").glob("*.json")):
+            with suppress(SpeciateError):
+                try:
+                    same = json.loads(path.read_text(encoding="utf-8")) == self.rows(path.stem)
+                except ValueError:
+                    same = False
+                if not same:
+                    what = "is not what its table says; the next write mends it"
+                    wrong.append(
+                        {"table": path.stem, "file": f"index/{path.name}", "rows": [], "source": "", "what": what}
+                    )
+        return wrong
+
+    # --- the workspace's own tables -------------------------------------------------------------------------------
+
+    def curate(self, name: str, at: str = "") -> Any:
+        """The lazy Dataset that people filter, search, relabel and export."""
+        from speciate_datasets.query import Dataset
+
+        return Dataset(self, name, self.resolve(name, at))
+
+    def audit(self, name: str, at: str = "", near: Near | None = None) -> Row:
+        from speciate_datasets.audit import audit
+
+        return audit(self.store, name, {"version": self.resolve(name, at)}, near)
+
+    def import_folder(self, folder: str | Path, name: str = "") -> Row:
+        from speciate_datasets.export import import_folder
+
+        version = import_folder(self, folder, name)
+        return {"dataset": name or next(r["name"] for r in reversed(self.rows("datasets"))), "version": version}
 
     def append(self, table: str, rows: Sequence[Row]) -> None:
         """Add rows to a table of the workspace, and refresh the index that `list` reads without importing Lance."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
         index = self.root / "index" / f"{table}.json"
         with self.store.lock(table):
-            index.parent.mkdir(exist_ok=True)
-            dirty = index.with_suffix(".dirty")
-            dirty.touch()
-            sync(index.parent)
+            dirty = self._mark(index)
             lines = [{"time": now, "row": json.dumps(row, ensure_ascii=False)} for row in rows]
             plain = [{key: value for key, value in row.items() if isinstance(value, str | int | float)} for row in rows]
             there = self.store.schema(table) if self.store.exists(table) else None
@@ -126,6 +239,18 @@ class LanceEngine:
             )
             write_json(index, self._rows(table))
             dirty.unlink()
+
+    def _mark(self, index: Path) -> Path:
+        """Say, on the disk, that the index is about to be out of date."""
+        dirty = index.with_suffix(".dirty")
+        try:
+            index.parent.mkdir(exist_ok=True)
+            dirty.touch()
+            sync(index.parent)
+        except OSError as error:
+            do = "free some disk space or mend the permissions"
+            raise SpeciateError(f"cannot write {dirty}", error.strerror or str(error), do) from error
+        return dirty
 
     def rows(self, table: str) -> list[Row]:
         """The rows of one of the workspace's tables, oldest first; mends the index a killed writer left dirty."""
@@ -140,76 +265,11 @@ class LanceEngine:
         return rows
 
     def _rows(self, table: str) -> list[Row]:
+        if wrong := self.store.verify(table, self.store.version(table)):
+            asked = f"table {table!r} is damaged: {', '.join(wrong[:3])}"
+            raise SpeciateError(asked, "what is stored is not what was written", "type `speciate fsck`")
         there = self.store.scan(table, ["time", "row"]).to_pylist()
         return [{**json.loads(line["row"]), "time": line["time"]} for line in there]
-
-
-class LanceDataset:
-    """One version of one dataset."""
-
-    def __init__(self, store: Store, name: str, version: int, record: Row) -> None:
-        self.store, self.name, self.version = store, name, version
-        self.format, self.options, self.target = record["format"], record["options"], record["target"]
-        self._table = _table(name)
-
-    def count(self) -> int:
-        return self.store.count(self._table, self.version)
-
-    def columns(self) -> list[str]:
-        schema = self.store.schema(self._table, self.version)
-        return [field.name for field in schema if not pa.types.is_fixed_size_list(field.type)]
-
-    def rows(self, split: str = "") -> list[Row]:
-        there = self.store.scan(self._table, self.columns(), self.version)
-        if split:
-            there = there.filter(pc.equal(there["split"], split))
-        return to_rows(there.sort_by("id"))
-
-    def features(
-        self,
-        key: str,
-        rows: Sequence[Row],
-        width: int,
-        compute: Callable[[Sequence[Row]], NDArray[np.float32]],
-    ) -> NDArray[np.float32]:
-        """Vectors live in a column of the newest version, so a later run, a search or an audit finds them there."""
-        column = f"features_{key}"
-        out = np.zeros((len(rows), width), dtype=np.float32)
-        missing = self._read(column, rows, out)
-        for start in range(0, len(missing), FEATURE_ROWS):
-            part = missing[start : start + FEATURE_ROWS]
-            out[part] = compute([rows[i] for i in part])
-            _refuse_nan(out[part], [rows[i] for i in part])
-            vectors = pa.FixedSizeListArray.from_arrays(pa.array(out[part].ravel()), width)
-            schema = pa.schema([KEY, pa.field(column, vectors.type)])
-            ids = pa.array([rows[i]["id"] for i in part])
-            self.store.merge(self._table, pa.table([ids, vectors], schema=schema), insert=False)
-        return out
-
-    def _read(self, column: str, rows: Sequence[Row], out: NDArray[np.float32]) -> NDArray[np.intp]:
-        """Fill in the vectors that are kept; the positions of the rows that have none."""
-        if column not in self.store.schema(self._table).names:
-            return np.arange(len(rows))
-        there = self.store.scan(self._table, ["id", column])
-        there = there.filter(pc.is_valid(there[column])).combine_chunks()
-        found = pc.index_in(pa.array([row["id"] for row in rows], pa.string()), there["id"])
-        have = np.asarray(found.is_valid())
-        if have.any():
-            vectors = np.asarray(there[column].combine_chunks().values).reshape(-1, out.shape[1])
-            out[have] = vectors[np.asarray(found.drop_null())]
-        return np.flatnonzero(~have)
-
-
-def _table(name: str) -> str:
-    return f"dataset.{name}"
-
-
-def _refuse_nan(vectors: NDArray[np.float32], rows: Sequence[Row]) -> None:
-    """A vector that is no vector is not kept: it would spoil every later run."""
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-    if len(bad):
-        where = ", ".join(f"{rows[i]['source']} row {rows[i]['row']}" for i in bad[:3])
-        raise SpeciateError(f"the base gives NaN or infinity for {len(bad)} rows", where, "mend or remove these rows")
 
 
 def _plain(rows: Sequence[Row], schema: pa.Schema | None) -> pa.Table:

@@ -9,29 +9,24 @@ consumed by all, and means the same whatever the world size.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import multiprocessing
-import queue
-import random
 import sys
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from speciate import SpeciateError, UsageError
-from speciate_datasets.rows import Columns, Rows, Where
+from speciate_datasets.ahead import Ahead, pinned
+from speciate_datasets.recipe import Positions, Recipe, fingerprint, make, random_states, start, takes_rng
+from speciate_datasets.rows import Rows, Where
 
 BLOCK_ROWS = 8192  # of small columns are taken at once, then cut into batches
 MEMORY = 1 << 30
-
-Positions = NDArray[np.intp]
+AHEAD = 2
 
 
 class Guarantee(NamedTuple):
@@ -39,33 +34,6 @@ class Guarantee(NamedTuple):
 
     level: str
     why: str
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How positions become a batch, in this process or another."""
-
-    decode: Callable[..., Any] | None
-    collate: Callable[[list[Any]], Any] | None
-    verify: tuple[str, ...]  # the columns that the id is the hash of
-    seed: int
-
-    def batch(self, rows: Rows, positions: Positions, columns: Columns, epoch: int) -> Any:
-        if self.verify and epoch == 0:
-            rows.verify(positions, columns, self.verify)
-        if self.decode is None:
-            return columns
-        values = [c if isinstance(c, list) else c.to_pylist() for c in columns.values()]
-        records = [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
-        samples = [self.sample(row, epoch, int(at)) for row, at in zip(records, positions, strict=True)]
-        return samples if self.collate is None else self.collate(samples)
-
-    def sample(self, row: Mapping[str, Any], epoch: int, at: int) -> Any:
-        """One row decoded; whatever is random in it hangs on the seed, the epoch and the row alone."""
-        assert self.decode is not None
-        if takes_rng(self.decode):
-            return self.decode(row, rng=np.random.default_rng([self.seed, epoch, at]))
-        return self.decode(row)
 
 
 class RowLoader:
@@ -93,7 +61,7 @@ class RowLoader:
         world_size: int = 1,
         rank: int = 0,
         drop_last: bool = False,
-        prefetch: int = 2,
+        prefetch: int | None = None,
         workers: int = 0,
         verify: Sequence[str] = (),
         pin_memory: bool | None = None,
@@ -158,13 +126,13 @@ class RowLoader:
         steps = self._steps_of(len(order))
         mine = self._mine(order, steps)
         self._consumed, self._steps = start, before
-        with Ahead(self._batches(mine, epoch), self.prefetch) as batches:
-            for step, batch in enumerate(batches, 1):
-                if step == steps:  # the last one: what follows is the next epoch
+        with Ahead(self._batches(mine, epoch), self._depth()) as batches:
+            for batch in batches:
+                self._consumed, self._steps = self._consumed + self.batch_size * self.world_size, self._steps + 1
+                if self._steps - before == steps:  # the last one: what follows is the next epoch
                     self._at(epoch + 1)
-                else:
-                    self._consumed, self._steps = start + step * self.batch_size * self.world_size, before + step
                 yield batch
+                del batch  # its memory may be used again
         if not steps:
             self._at(epoch + 1)
 
@@ -194,20 +162,20 @@ class RowLoader:
         exact = "each remaining row once, at any world size"
         if decode is None:
             return Guarantee("bit-exact", f"{exact}; the rows are given as they are stored")
-        states = _random_states()
+        states = random_states()
         first, second = self._decoded(), self._decoded()
         if first != second:
             return Guarantee("cursor-exact", f"{exact}; decode gives other values the second time")
-        if states != _random_states():
+        if states != random_states():
             return Guarantee("cursor-exact", f"{exact}; decode draws from a global random generator")
         how = "its randomness is f(seed, epoch, row)" if takes_rng(decode) else "it gives the same values twice"
         return Guarantee("bit-exact", f"{exact}; decode was tried on {min(3, len(self.rows))} rows: {how}")
 
     def _decoded(self) -> list[bytes]:
         positions = np.arange(min(3, len(self.rows)))
-        plain = Recipe(self.recipe.decode, None, (), self.recipe.seed)
-        samples = plain.batch(self.rows, positions, self.rows.take(positions), 0)
-        return [_fingerprint(sample) for sample in samples]
+        alone = Recipe(self.recipe.decode, None, (), self.recipe.seed)
+        samples = alone.batch(self.rows, positions, self.rows.take(positions), 0)
+        return [fingerprint(sample) for sample in samples]
 
     def _at(self, epoch: int, consumed: int = 0, steps: int = 0) -> None:
         self.epoch = epoch
@@ -249,12 +217,12 @@ class RowLoader:
     def _in_workers(self, mine: list[Positions], epoch: int) -> Iterator[Any]:
         """Decoded in other processes, never forked (Lance must not be), in their order."""
         context = multiprocessing.get_context("forkserver")
-        pool = ProcessPoolExecutor(self.workers, context, _open, (self.where, self.recipe))
+        pool = ProcessPoolExecutor(self.workers, context, start, (self.where, self.recipe))
         try:
             due: deque[Future[Any]] = deque()
             for positions in mine:
-                due.append(pool.submit(_make, positions, epoch))
-                if len(due) > self.workers + self.prefetch:
+                due.append(pool.submit(make, positions, epoch))
+                if len(due) > self.workers + self._depth():
                     yield due.popleft().result()
             while due:
                 yield due.popleft().result()
@@ -264,112 +232,15 @@ class RowLoader:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
+    def _depth(self) -> int:
+        """Batches made ahead, in a thread: two, or none where a batch is but a copy of memory and nothing is decoded
+        (handing it from thread to thread costs more than making it)."""
+        if self.prefetch is not None:
+            return self.prefetch
+        return 0 if self.recipe.decode is None and not self.workers and self.rows.in_memory else AHEAD
+
     def _pins(self) -> bool:
         if self.pin_memory is not None:
             return self.pin_memory
         torch = sys.modules.get("torch")
         return torch is not None and bool(torch.cuda.is_available())
-
-
-class Ahead:
-    """An iterator that is run in a thread, some items ahead. Errors arrive in their place; leaving ends the thread."""
-
-    def __init__(self, items: Iterator[Any], depth: int) -> None:
-        self._items, self._queue = items, queue.Queue[tuple[str, Any]](max(1, depth))
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="speciate-ahead", daemon=True) if depth else None
-
-    def __enter__(self) -> Iterable[Any]:
-        if self._thread is None:
-            return self._items
-        self._thread.start()
-        return self._given()
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-        close = getattr(self._items, "close", None)
-        if close is not None:
-            close()
-
-    def _given(self) -> Iterator[Any]:
-        while True:
-            kind, item = self._queue.get()
-            if kind == "item":
-                yield item
-            elif kind == "error":
-                raise item
-            else:
-                return
-            del item  # its buffer may be used again
-
-    def _run(self) -> None:
-        try:
-            for item in self._items:
-                if not self._put("item", item):
-                    return
-                del item
-            self._put("end", None)
-        except BaseException as error:
-            self._put("error", error)
-
-    def _put(self, kind: str, item: Any) -> bool:
-        while not self._stop.is_set():
-            try:
-                self._queue.put((kind, item), timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-
-def takes_rng(decode: Callable[..., Any]) -> bool:
-    try:
-        return "rng" in inspect.signature(decode).parameters
-    except (TypeError, ValueError):
-        return False
-
-
-def pinned(batch: Any) -> Any:
-    """The tensors of a batch in memory that a GPU can copy from while others compute."""
-    if hasattr(batch, "pin_memory"):
-        return batch.pin_memory()
-    if isinstance(batch, Mapping):
-        return {key: pinned(value) for key, value in batch.items()}
-    if isinstance(batch, list | tuple) and not hasattr(batch, "_fields"):
-        return type(batch)(pinned(value) for value in batch)
-    return batch
-
-
-_there: tuple[Rows, Recipe] | None = None  # in a worker process: what it loads
-
-
-def _open(where: Where, recipe: Recipe) -> None:
-    global _there
-    _there = Rows(where), recipe
-
-
-def _make(positions: Positions, epoch: int) -> Any:
-    assert _there is not None
-    rows, recipe = _there
-    return recipe.batch(rows, positions, rows.take(positions), epoch)
-
-
-def _random_states() -> list[bytes]:
-    states = [repr(random.getstate()), repr(np.random.get_state()[1:])]
-    torch = sys.modules.get("torch")
-    return [state.encode() for state in states] + ([torch.get_rng_state().numpy().tobytes()] if torch else [])
-
-
-def _fingerprint(value: Any) -> bytes:
-    """What a decoded sample says, as bytes."""
-    if isinstance(value, Mapping):
-        return b"".join(repr(key).encode() + _fingerprint(value[key]) for key in value)
-    if isinstance(value, list | tuple):
-        return b"".join(map(_fingerprint, value))
-    if hasattr(value, "numpy"):
-        value = value.numpy()
-    if isinstance(value, memoryview):
-        return bytes(value)
-    return repr(value).encode() if not isinstance(value, np.ndarray) else repr(value.shape).encode() + value.tobytes()

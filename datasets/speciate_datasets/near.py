@@ -40,7 +40,9 @@ class Index:
         first, self.count = self.count, self.count + len(signatures)
         if self.count > len(self.tags):
             room = max(self.count, 2 * len(self.tags))
-            self._rows = np.concatenate([self._rows, np.empty((room - len(self._rows), *self._rows.shape[1:]), np.uint8)])
+            self._rows = np.concatenate(
+                [self._rows, np.empty((room - len(self._rows), *self._rows.shape[1:]), np.uint8)]
+            )
             self._keys = np.hstack([self._keys, np.empty((len(self._keys), room - len(self.tags)), np.uint32)])
             self.tags = np.concatenate([self.tags, np.empty(room - len(self.tags), np.uint8)])
         self._rows[first : self.count] = signatures
@@ -66,6 +68,16 @@ class Index:
                 alike = share >= self.near.threshold
                 if alike.any():
                     yield one[alike], two[alike], share[alike]
+
+    def collect(self, signatures: NDArray[np.uint8], tags: NDArray[np.uint8], wanted: Wanted, most: int) -> Pairs:
+        """The pairs of `pairs`, each once; it stops when there are `most`."""
+        codes, shares, n = np.empty(0, dtype=np.int64), np.empty(0), self.count + len(signatures)
+        for one, two, share in self.pairs(signatures, tags, wanted):
+            codes, first = np.unique(np.append(codes, one * n + two), return_index=True)
+            shares = np.append(shares, share)[first]
+            if len(codes) >= most:
+                break
+        return codes // max(n, 1), codes % max(n, 1), shares
 
     def _meet(self, band: int, first: int) -> tuple[Numbers, Numbers]:
         """The rows from `first` on, each beside the earlier rows that stand for its band."""

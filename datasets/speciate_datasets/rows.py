@@ -3,6 +3,7 @@ positions. Small columns are one Arrow copy in memory where they fit; blobs come
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 from speciate import SpeciateError
 from speciate.errors import unknown
 from speciate_datasets.blobs import ADDRESS, ROW_ID, Blobs, is_blob
-from speciate_datasets.ingest import _hash
 from speciate_datasets.store import Store
+from speciate_datasets.stored import row_hash
 
 Columns = dict[str, Any]
 """A batch: each column as an Arrow array, a blob column as a list of memoryviews."""
@@ -58,6 +59,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self._row_ids)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether taking rows reads no file."""
+        return self._kept is not None and all(blob.mapped for blob in self.blobs.values())
+
     def take(self, positions: NDArray[np.intp]) -> Columns:
         """The rows at these positions, in their order."""
         small = self.small(positions)
@@ -78,7 +84,7 @@ class Rows:
         needed = ["id", "split", *blobs, ADDRESS]
         everything = [*dict.fromkeys([*needed, *self._small])]
         there = self._scan(everything, self.where.memory)
-        there = self._scan(needed, None) if there is None else there
+        there = self._scan(needed) if there is None else there
         if self.where.split:
             there = there.filter(pc.equal(there["split"], self.where.split))
         if self.where.ids is not None:
@@ -86,35 +92,36 @@ class Rows:
         ordered = there.take(pc.sort_indices(there["id"])) if there.num_rows else there
         return ordered.combine_chunks()
 
-    def _scan(self, columns: list[str], limit: int | None) -> pa.Table | None:
+    def _scan(self, columns: list[str], limit: float = math.inf) -> Any:
         """These columns of all rows, or nothing where they are larger than the limit."""
         query = self._table.search().select(columns).with_row_id(True).limit(None)
         reader, batches, size = query.to_batches(), [], 0
         for batch in reader:
             batches.append(batch)
             size += batch.nbytes
-            if limit is not None and size > limit:
+            if size > limit:
                 return None
         there = pa.Table.from_batches(batches, reader.schema)
         return there.cast(pa.schema([_large(field) for field in there.schema]))
 
     def _fetched(self, row_ids: NDArray[np.uint64]) -> pa.Table:
         """Rows by their numbers, in the order asked."""
-        query = self._table.take_row_ids(row_ids.tolist()).select(self._small).with_row_id(True)
+        query = self._table.take_row_ids(row_ids.tolist()).select(self._small).with_row_id()
         there = query.to_arrow()
         return there.take(pc.index_in(pa.array(row_ids), there[ROW_ID]))
 
     def verify(self, positions: NDArray[np.intp], columns: Columns, content: Sequence[str]) -> None:
         """Refuse rows whose content is not what was added."""
-        small = {name: _values(columns[name]) for name in {*content, "id", "source", "row"}}
+        small = {name: plain(columns[name]) for name in {*content, "id", "source", "row"}}
         for i in range(len(positions)):
-            if _hash({name: small[name][i] for name in content}) != small["id"][i]:
+            if row_hash({name: small[name][i] for name in content}) != small["id"][i]:
                 where = f"{small['source'][i]} row {small['row'][i]} (id {small['id'][i]})"
                 asked = f"{self.where.table} version {self.where.version} is damaged: {where}"
                 raise SpeciateError(asked, "its content is not what was added", "type `speciate fsck`, or add it again")
 
 
-def _values(column: Any) -> list[Any]:
+def plain(column: Any) -> list[Any]:
+    """A column as Python values that can travel."""
     if isinstance(column, list):
         return [value if value is None else bytes(value) for value in column]
     values: list[Any] = column.to_pylist()

@@ -1,19 +1,35 @@
 """Splits: made once, when a row first comes in, and never moved.
 
-Each label is shared out 80/10/10, groups stay whole (even against a split that a row came with), and the order within
-a label is a hash of the row: the same rows get the same splits, and rows that come later only fill what is short.
+Each label is shared out 80/10/10, and the order within a label is a hash of the row: the same rows get the same splits,
+and rows that come later only fill what is short. In this order of strength:
+
+1. a group stays whole, even against a split that one of its rows came with;
+2. a row that came with a split keeps it;
+3. a row that is nearly equal to rows of one split joins them; to rows of two splits, it is set aside and used by none.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from speciate import SpeciateError
+from speciate.contracts import Near
+from speciate_datasets.near import Index, join, to_signatures
+
+Numbers = NDArray[np.int64]
 
 SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
+SPLITS = (*SHARES, "aside")
+ASIDE = 3
+CHOOSE = -1
 ALIASES = {
     "train": "train",
     "training": "train",
@@ -33,73 +49,188 @@ def named(word: object, error: type[SpeciateError] = SpeciateError) -> str:
     return ALIASES.get(text, "")
 
 
-@dataclass(frozen=True)
-class Placed:
-    """What decides a row's split: its id, its label, its group, and the split it came with."""
-
-    id: str
-    label: str
-    group: str
-    split: str
-
-
-@dataclass
 class Splits:
-    """The counts so far, and where each group lives."""
+    """How many rows of each label are in each split so far, where each group lives, and what near-duplicates lie where.
 
-    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # label -> split -> rows
-    total: Counter[str] = field(default_factory=Counter)
-    groups: dict[str, str] = field(default_factory=dict)
+    >>> new = pa.table({"id": ["a", "b"], "label": ["x", "y"], "group": ["", ""], "split": ["", "test"]})
+    >>> splits = Splits(near=None)
+    >>> splits.load(new.slice(0, 0))  # the dataset's rows: id, label, group, split, and near where the Format has it
+    >>> splits.assign(new).to_pylist()  # new rows, "" where the split is to be chosen; call it again with the next ones
+    ['train', 'test']
+    """
 
-    def load(self, rows: Iterable[tuple[str, str, str]]) -> None:
-        """Existing rows, as (label, group, split)."""
-        for label, group, split in rows:
-            self._count(label, split)
-            if group:
-                self.groups[group] = split
+    def __init__(self, near: Near | None = None) -> None:
+        self.near = near
+        self._counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])  # label -> rows in train, dev, test
+        self._total = [0, 0, 0]
+        self._groups: dict[str, int] = {}
+        self._index: Index | None = None
 
-    def assign(self, rows: Sequence[Placed]) -> dict[str, str]:
-        """A split for each new row, by id."""
-        units: dict[str, list[Placed]] = defaultdict(list)
-        for row in rows:
-            units[row.group or row.id].append(row)
-        labels = {row.label for row in rows} | set(self.counts)
-        stratified = (
-            len(labels) * 2 <= len(rows) + self.total.total()
-        )  # labels that hardly repeat are numbers or names: do not share each out
-        placed: dict[str, str] = {}
-        for unit in sorted(units, key=_order):
-            members = units[unit]
-            stratum = self.counts[members[0].label] if stratified else self.total
-            asked = next((member.split for member in members if member.split), "")
-            split = self.groups.get(members[0].group) or asked or _shortest(stratum, self.total, len(members))
-            if members[0].group:
-                self.groups[members[0].group] = split
-            for member in members:
-                placed[member.id] = split
-                self._count(member.label, split)
-        return placed
+    def load(self, table: pa.Table) -> None:
+        """Rows that have their splits."""
+        where = _codes(table["split"])
+        self._count(_text(table["label"]), where)
+        self._settle(_text(table["group"]), where)
+        if self.near and "near" in table.column_names:
+            kept = pc.and_(pc.is_valid(table["near"]), pa.array(where != ASIDE))
+            signatures = to_signatures(table["near"].filter(kept))
+            self._indexed(signatures.shape[1]).load(signatures, where[np.asarray(kept)].astype(np.uint8))
 
-    def _count(self, label: str, split: str) -> None:
-        self.counts[label][split] += 1
-        self.total[split] += 1
+    def assign(self, table: pa.Table) -> pa.Array:
+        """A split for each new row."""
+        order = _order(table["id"].to_pylist())
+        table = table.take(pa.array(order))
+        labels, groups, asked = _text(table["label"]), _text(table["group"]), _codes(table["split"])
+        where, units = self._group(groups, asked)
+        if self.near and "near" in table.column_names:
+            self._part(to_signatures(table["near"]), groups, asked, where, units)
+        self._choose(labels, where, units)
+        self._count(labels, where)
+        self._settle(groups, where)
+        if self._index:
+            self._index.tags[self._index.count - len(where) : self._index.count] = where
+        back = np.empty(len(order), dtype=np.int64)
+        back[order] = where
+        return pa.array(SPLITS).take(pa.array(back))
+
+    def _group(self, groups: pa.ChunkedArray, asked: Numbers) -> tuple[Numbers, Numbers]:
+        """The splits that are settled by groups and by what rows came with; and for each row the first of its unit."""
+        where, units = asked.copy(), np.arange(len(asked))
+        grouped = np.flatnonzero(np.asarray(pc.not_equal(groups, "")))
+        if not len(grouped):
+            return where, units
+        names = pc.dictionary_encode(groups.take(pa.array(grouped))).combine_chunks()
+        codes = np.asarray(names.indices)
+        _, first = np.unique(codes, return_index=True)
+        units[grouped] = grouped[first][codes]
+        homes = np.array([self._groups.get(name, CHOOSE) for name in names.dictionary.to_pylist()])
+        said = np.flatnonzero(asked[grouped] != CHOOSE)[::-1]
+        wishes = np.full(len(homes), CHOOSE)
+        wishes[codes[said]] = asked[grouped][said]  # the first row that says one decides
+        where[grouped] = np.where(homes == CHOOSE, wishes, homes)[codes]
+        return where, units
+
+    def _part(
+        self, signatures: NDArray[np.uint8], groups: pa.ChunkedArray, asked: Numbers, where: Numbers, units: Numbers
+    ) -> None:
+        """Put near-duplicates into one unit, into the split where they have relatives, or aside."""
+        clusters, bits = self._clusters(signatures, where)
+        touched = (bits[clusters] != 0) | (np.bincount(clusters, minlength=len(clusters))[clusters] > 1)
+        whole = clusters.copy()
+        join(whole, np.arange(len(units)), units)
+        near = np.zeros_like(bits)
+        np.bitwise_or.at(near, whole, bits[clusters] | _bit(where))
+        drawn = near[whole]
+        several = drawn & (drawn - 1) != 0
+        units[~several] = whole[~several]
+        joins = ~several & (drawn != 0) & (where == CHOOSE)
+        where[joins] = (drawn[joins] >> 1).clip(max=2)
+        where[several & touched & (asked == CHOOSE)] = ASIDE
+
+    def _clusters(self, signatures: NDArray[np.uint8], where: Numbers) -> tuple[Numbers, Numbers]:
+        """Which new rows hang together, by the first of them, and for these the splits of the earlier rows they are
+        near to, as bits."""
+        index = self._indexed(signatures.shape[1])
+        first, roots = index.count, np.arange(len(signatures))
+        bits = np.zeros(len(roots), dtype=np.int64)
+
+        def wanted(one: Numbers, two: Numbers) -> NDArray[np.bool_]:
+            mine, known = roots[two - first], one < first
+            apart = roots[np.maximum(one - first, 0)] != mine
+            unseen = _bit(index.tags[one].astype(np.int64)) & ~bits[mine] != 0
+            found: NDArray[np.bool_] = np.where(known, unseen, apart)
+            return found
+
+        for one, two, _ in index.pairs(signatures, np.where(where < 0, ASIDE, where).astype(np.uint8), wanted):
+            known = one < first
+            np.bitwise_or.at(bits, roots[two[known] - first], _bit(index.tags[one[known]].astype(np.int64)))
+            join(roots, one[~known] - first, two[~known] - first)
+            moved = bits.copy()
+            bits[:] = 0
+            np.bitwise_or.at(bits, roots, moved)
+        return roots, bits
+
+    def _choose(self, labels: pa.ChunkedArray, where: Numbers, units: Numbers) -> None:
+        """Fill in the rest, unit by unit: each goes where its label is short."""
+        codes = pc.dictionary_encode(labels).combine_chunks()
+        names, code = codes.dictionary.to_pylist(), np.asarray(codes.indices)
+        counts = [list(self._counts[name]) if name in self._counts else [0, 0, 0] for name in names]
+        total = list(self._total)
+        for c, split in zip(*(a.tolist() for a in (code[where >= 0], where[where >= 0])), strict=True):
+            if split != ASIDE:
+                counts[c][split] += 1
+                total[split] += 1
+        free = np.flatnonzero(where == CHOOSE)
+        free = free[np.argsort(units[free], kind="stable")]
+        bounds = np.append(np.flatnonzero(np.diff(units[free], prepend=-1)), len(free))
+        members, stratified = code[free].tolist(), self._stratified(names, labels)
+        chosen = np.empty(len(bounds) - 1, dtype=np.int64)
+        for i, (start, end) in enumerate(itertools.pairwise(bounds.tolist())):
+            chosen[i] = split = _shortest(counts[members[start]] if stratified else total, total, end - start)
+            total[split] += end - start
+            for member in members[start:end]:
+                counts[member][split] += 1
+        where[free] = np.repeat(chosen, np.diff(bounds))
+
+    def _stratified(self, names: Sequence[str], labels: pa.ChunkedArray) -> bool:
+        """Labels that hardly repeat are numbers or names: they are not shared out one by one."""
+        there = sum(map(sum, self._counts.values())) - sum(self._counts.get("", ()))
+        fresh = len(labels) - pc.sum(pc.equal(labels, "")).as_py() if len(labels) else 0
+        return len(({*names} | self._counts.keys()) - {""}) * 2 <= there + fresh
+
+    def _count(self, labels: pa.ChunkedArray, where: Numbers) -> None:
+        found = pa.table({"label": labels, "split": where}).group_by(["label", "split"]).aggregate([([], "count_all")])
+        for label, split, n in zip(*(column.to_pylist() for column in found.columns), strict=True):
+            if 0 <= split < ASIDE:
+                self._counts[label][split] += n
+                self._total[split] += n
+
+    def _settle(self, groups: pa.ChunkedArray, where: Numbers) -> None:
+        """Note where groups live; a row that is set aside does not say."""
+        kept = pc.and_(pc.not_equal(groups, ""), pa.array(where != ASIDE))
+        found = pa.table({"group": groups, "split": where}).filter(kept).group_by("group").aggregate([("split", "min")])
+        self._groups |= dict(zip(found["group"].to_pylist(), found["split_min"].to_pylist(), strict=True))
+
+    def _indexed(self, width: int) -> Index:
+        if self._index is None:
+            assert self.near
+            self._index = Index(self.near, width)
+        return self._index
 
 
-def _order(unit: str) -> bytes:
-    return hashlib.blake2b(unit.encode(), digest_size=8, person=b"split").digest()
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.fill_null(column, "")
 
 
-def _shortest(label: Mapping[str, int], whole: Mapping[str, int], size: int) -> str:
+def _codes(splits: pa.ChunkedArray) -> Numbers:
+    """Splits as their numbers; "" is CHOOSE."""
+    found = pc.index_in(_text(splits), pa.array(SPLITS))
+    return np.asarray(pc.fill_null(found, CHOOSE)).astype(np.int64)
+
+
+def _bit(where: Numbers) -> Numbers:
+    """1, 2 or 4 for train, dev, test; 0 for aside and for what is not chosen yet."""
+    bits: Numbers = np.where((where >= 0) & (where < ASIDE), np.left_shift(1, where.clip(min=0)), 0)
+    return bits
+
+
+def _order(ids: Sequence[str]) -> Numbers:
+    """Rows by a hash of their id, so that the order they came in does not matter."""
+    hashes = b"".join(hashlib.blake2b(one.encode(), digest_size=8, person=b"split").digest() for one in ids)
+    return np.argsort(np.frombuffer(hashes, dtype=">u8").astype(np.uint64), kind="stable")
+
+
+def _shortest(label: Sequence[int], whole: Sequence[int], size: int) -> int:
     """The split that the label lacks most. Where that is less than a row, the one of those it lacks that the whole
     dataset lacks most: of many small labels, some give a row to dev and others to test."""
     lacking = _lacking(label, size)
-    most = max(SHARES, key=lambda split: lacking[split])
-    if lacking[most] >= 1 or not label.get("train"):
+    most = lacking.index(max(lacking))
+    if lacking[most] >= 1 or not label[0]:
         return most
     overall = _lacking(whole, size)
-    return max((split for split in SHARES if lacking[split] > 0), key=lambda split: overall[split])
+    return max((split for split in range(3) if lacking[split] > 0), key=overall.__getitem__)
 
 
-def _lacking(counts: Mapping[str, int], size: int) -> dict[str, float]:
-    total = sum(counts.values()) + size
-    return {split: share * total - counts.get(split, 0) for split, share in SHARES.items()}
+def _lacking(counts: Sequence[int], size: int) -> list[float]:
+    total = sum(counts) + size
+    return [0.8 * total - counts[0], 0.1 * total - counts[1], 0.1 * total - counts[2]]

@@ -1,4 +1,4 @@
-"""The spool: the rows of one file wait here until the whole file has been read, in memory or, when large, on disk.
+"""The spool: rows wait here until their file has been read whole, in memory or, when large, on disk.
 
 So a file that turns out to be damaged on its last line leaves nothing behind, and memory stays flat.
 """
@@ -6,9 +6,9 @@ So a file that turns out to be damaged on its last line leaves nothing behind, a
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -17,53 +17,120 @@ from speciate import Row, SpeciateError
 ROWS = 20_000  # in one chunk
 CHUNK_BYTES = 32 << 20
 
+Types = dict[str, pa.DataType]
+Signatures = Callable[[Sequence[Row]], pa.Array]
+
 
 class Spool:
-    """Append rows, then iterate over them as chunks."""
+    """Append rows, `keep` them when their file is whole or `drop` them, then iterate over tables."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path, near: Signatures | None = None) -> None:
+        self._folder, self._near = folder, near
+        self._kept: list[Row] = []
         self._rows: list[Row] = []
         self._bytes = 0
-        self._file: Any = None
-        self._batches = 0
-        self._types: dict[str, pa.DataType] = {}
-
-    def __enter__(self) -> Spool:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._file is not None:
-            self._file.close()
+        self._tables: list[pa.Table] = []  # until there is a file
+        self._file: IO[bytes] | None = None
+        self._streams = 0
+        self._mark = (0, 0)  # where the file's whole part ends: bytes and streams
+        self._whole: Types = {}
+        self.types: Types = {}  # of each column: what all its values share, else text; null where it has no value
 
     def add(self, row: Row) -> None:
         self._rows.append(row)
         self._bytes += sum(len(value) for value in row.values() if isinstance(value, str | bytes))
-        if len(self._rows) >= ROWS or self._bytes >= CHUNK_BYTES:
+        if len(self._kept) + len(self._rows) >= ROWS or self._bytes >= CHUNK_BYTES:
             self._spill()
 
-    def chunks(self) -> Iterator[list[Row]]:
-        if self._file is not None:
-            self._file.seek(0)
-            for _ in range(self._batches):
-                yield pa.ipc.open_stream(self._file).read_all().to_pylist()
-        if self._rows:
-            yield self._rows
+    def keep(self) -> None:
+        """What was added so far is whole."""
+        self._kept += self._rows
+        self._rows, self._whole = [], dict(self.types)
+        self._mark = (self._file.tell() if self._file else 0, self._streams)
 
-    def types(self) -> dict[str, pa.DataType]:
-        """The type of each column over all rows: what its chunks share, else text; null where it has no value."""
-        return _shared(self._types, to_arrow(self._rows).schema)
+    def drop(self) -> None:
+        """Forget what was added since `keep`."""
+        self._rows, self.types = [], dict(self._whole)
+        if self._file is not None:
+            self._file.seek(self._mark[0])
+            self._file.truncate()
+            self._streams = self._mark[1]
+
+    def close(self) -> None:
+        """No more rows."""
+        if self._kept:
+            table = self._table(self._kept)
+            self._kept = []
+            if self._file is None:
+                self._tables.append(table)
+            else:
+                self._write(table)
+
+    def tables(self) -> Tables:
+        return Tables(self._tables, self._file, self._streams)
+
+    def file(self) -> tuple[IO[bytes], int]:
+        """All of it as a file of so many streams, to hand to another process."""
+        for table in self._tables:
+            self._write(table)
+        file = self._open()
+        file.flush()
+        return file, self._streams
 
     def _spill(self) -> None:
-        """To an unnamed file: it is gone with the process, however that ends."""
+        """To the file: first what is whole, so that the rest can be dropped."""
+        if self._kept:
+            self._write(self._table(self._kept))
+            self._kept, self._whole = [], dict(self.types)
+            self._mark = (self._open().tell(), self._streams)
+        if self._rows:
+            self._write(self._table(self._rows))
+        self._rows, self._bytes = [], 0
+
+    def _table(self, rows: Sequence[Row]) -> pa.Table:
+        table = to_arrow(rows)
+        if self._near is not None:
+            table = table.append_column("near", self._near(rows))
+        self.types = shared(self.types, table.schema)
+        return table
+
+    def _open(self) -> IO[bytes]:
+        """An unnamed file: it is gone with the process, however that ends."""
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="speciate-")  # noqa: SIM115  (closed by __exit__)
-        table = to_arrow(self._rows)
-        with pa.ipc.new_stream(self._file, table.schema) as stream:
-            stream.write_table(table)
-        self._types = _shared(self._types, table.schema)
-        self._rows, self._bytes, self._batches = [], 0, self._batches + 1
+            self._file = tempfile.TemporaryFile(dir=self._folder, prefix="speciate-")  # noqa: SIM115  (closed by tables)
+        return self._file
+
+    def _write(self, table: pa.Table) -> None:
+        try:
+            file = self._open()
+            with pa.ipc.new_stream(file, table.schema) as stream:
+                stream.write_table(table)
+            file.flush()
+        except OSError as error:
+            raise Full(f"cannot write {self._folder}", str(error), "free some disk space") from error
+        self._streams += 1
+
+
+class Full(SpeciateError):
+    """The disk that the spool lies on is full: this is not the file's fault."""
+
+
+class Tables:
+    """The tables of a spool, once; `close` it."""
+
+    def __init__(self, tables: Sequence[pa.Table] = (), file: IO[bytes] | None = None, streams: int = 0) -> None:
+        self._tables, self._file, self._streams = tables, file, streams
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        yield from self._tables
+        if self._file is not None:
+            self._file.seek(0)
+            for _ in range(self._streams):
+                yield pa.ipc.open_stream(self._file).read_all()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
 
 def to_arrow(rows: Sequence[Row], schema: pa.Schema | None = None) -> pa.Table:
@@ -89,8 +156,25 @@ def holds(kept: pa.DataType, found: pa.DataType) -> bool:
     return bool(same_kind or pa.types.is_string(kept) or wider(kept, found) == kept)
 
 
-def _shared(types: dict[str, pa.DataType], schema: pa.Schema) -> dict[str, pa.DataType]:
+def shared(types: Types, schema: pa.Schema) -> Types:
+    """The types that hold what both hold."""
     return types | {field.name: wider(types.get(field.name, pa.null()), field.type) for field in schema}
+
+
+def fitted(column: pa.ChunkedArray, name: str, kind: pa.DataType) -> pa.ChunkedArray:
+    """A column of a type that holds it. Text of a number is what Python writes, whatever came before it."""
+    if column.type == kind:
+        return column
+    if pa.types.is_string(kind) and not pa.types.is_null(column.type):
+        return pa.chunked_array([_array(name, column.to_pylist(), kind)])
+    try:
+        return column.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise _misfit(name, kind, error) from error
+
+
+def _misfit(name: str, kind: pa.DataType, error: Exception) -> SpeciateError:
+    return SpeciateError(f"column {name!r} holds {kind} in this dataset", str(error), "mend the values")
 
 
 def _array(name: str, values: list[Any], known: pa.DataType | None) -> pa.Array:
@@ -102,7 +186,5 @@ def _array(name: str, values: list[Any], known: pa.DataType | None) -> pa.Array:
         return pa.array(values, known)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, TypeError, ValueError) as error:
         if known is not None:
-            raise SpeciateError(
-                f"column {name!r} holds {known} in this dataset", str(error), "mend the values"
-            ) from error
+            raise _misfit(name, known, error) from error
         return pa.array([None if value is None else str(value) for value in values], pa.string())

@@ -1,30 +1,43 @@
-"""The store: every Lance call of Speciate, made safe against the three things Lance leaves to its caller.
+"""The store: every Lance call of Speciate, made safe against what Lance leaves to its caller.
 
 - one writer a table, through a file lock, because writers at full speed starve each other;
-- new files and their folders are fsynced before a commit is acknowledged, because Lance never does;
+- new files and their folders are fsynced, with a checksum (`sums.py`), before a commit is acknowledged, because Lance
+  never does; what a killed writer or a power cut left is mended when the table is next opened (`mend.py`);
 - the key's metadata is always set, because concurrent merges duplicate keys without it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import lancedb  # noqa: TID251  (this is the one module that may)
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 
 from speciate import Row, SpeciateError, UsageError
+from speciate_datasets import mend
+from speciate_datasets.blobs import field as blob_field
+from speciate_datasets.blobs import is_blob
+from speciate_datasets.sums import Sums, manifest_of, replace, sync
+
+__all__ = ["BLOB", "KEY", "Store", "check_name", "sync", "to_rows", "write_json"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+ID = re.compile(r"[0-9a-f]{32}")
 KEY = pa.field("id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"})
+BLOB = {b"lance-encoding:blob": b"true"}  # metadata of a large_binary field that makes a blob column of it
 LOCK_SECONDS = 600
+BLOB_BYTES = 64 << 20  # fetched at once
+DELETE_IDS = 2_000  # in one predicate
+MEND = "free some disk space or mend the permissions"
 
 
 class Store:
@@ -33,30 +46,82 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._locks: dict[str, FileLock] = {}
+        self._sums: dict[str, Sums] = {}
 
     @cached_property
     def _db(self) -> Any:
         options = {"new_table_enable_stable_row_ids": "true"}
         return lancedb.connect(str(self.root / "lance"), storage_options=options)
 
+    def sums(self, name: str) -> Sums:
+        return self._sums.setdefault(name, Sums(self.root, name))
+
     def exists(self, name: str) -> bool:
         """Whether it was ever committed: a writer killed while it made the table leaves a folder without a manifest."""
-        return any((self.root / "lance" / f"{name}.lance" / "_versions").glob("*.manifest"))
+        return bool(self.sums(name).versions())
 
     def names(self) -> list[str]:
         names = (folder.name.removesuffix(".lance") for folder in (self.root / "lance").glob("*.lance"))
         return sorted(name for name in names if self.exists(name))
 
     def open(self, name: str, version: int | None = None) -> Any:
-        """A table handle, pinned when a version is given."""
+        """A table handle, pinned when a version is given; never one that Lance might choke on."""
+        self.settle(name)
+        sums = self.sums(name)
+        for at in {*([] if version is None else [version]), *sums.versions()[:1]}:
+            if why := self.damage(name, at):
+                do = f"type `speciate fsck`, or use another version than {at}"
+                raise SpeciateError(f"cannot open version {at} of {name}", why, do)
         table = self._db.open_table(name)
         if version is not None:
             table.checkout(version)
         return table
 
+    def damage(self, name: str, version: int) -> str:
+        """What keeps a version from being opened, by checksum, so that Lance never parses a damaged list of rows."""
+        sums = self.sums(name)
+        if not (sums.folder / manifest_of(version)).exists():
+            return "it is not there any more"
+        wrong = [file for file in (manifest_of(version), *sums.deletions(version)) if not sums.right(file)]
+        return f"damaged: {', '.join(wrong)}" if wrong else ""
+
+    def verify(self, name: str, version: int) -> list[str]:
+        """The files of a version, but for blobs, that are not what was written; each is read once in a process."""
+        sums = self.sums(name)
+        return sorted(file for file in sums.needs(version) if not sums.right(file))
+
+    def settle(self, name: str) -> None:
+        """What a killed writer, a power cut or a bad disk left; while a writer is alive it is the writer's."""
+        sums = self.sums(name)
+        newest = next(iter(sums.versions()), None)
+        if newest is None or (manifest_of(newest) in sums.known() and sums.right(manifest_of(newest))):
+            return
+        with suppress(Timeout, OSError), self._lock(name).acquire(timeout=0):
+            if versions := mend.broken(sums):
+                mend.aside(self.root, name, sums, versions)
+            sums.vouch()
+
     def scan(self, name: str, columns: Sequence[str] | None = None, version: int | None = None) -> pa.Table:
         query = self.open(name, version).search()
-        return (query.select(list(columns)) if columns else query).limit(None).to_arrow()
+        with _reading(name):
+            return (query.select(list(columns)) if columns else query).limit(None).to_arrow()
+
+    def whole(self, name: str, columns: Sequence[str], version: int | None = None) -> pa.Table:
+        """The same with the content of blobs in place of their descriptors."""
+        table = self.open(name, version)
+        blobs = [column for column in columns if is_blob(table.schema.field(column))]
+        with _reading(name):
+            there = table.search().select(list(columns)).with_row_id(True).limit(None).to_arrow()
+            for column in blobs:
+                sizes = [0 if size is None else size for size in pc.struct_field(there[column], "size").to_pylist()]
+                parts = [table.fetch_blobs(column, ids) for ids in _batches(there["_rowid"].to_pylist(), sizes)]
+                place = there.schema.get_field_index(column)
+                there = there.set_column(place, column, pa.chunked_array(parts, pa.large_binary()))
+        return there.drop_columns("_rowid")
+
+    def raw(self, name: str) -> Any:
+        """Lance's own table at its newest version, for who holds the lock."""
+        return self._db.open_table(name)
 
     def schema(self, name: str, version: int | None = None) -> pa.Schema:
         return self.open(name, version).schema
@@ -67,59 +132,98 @@ class Store:
     def count(self, name: str, version: int | None = None) -> int:
         return int(self.open(name, version).count_rows())
 
+    def tags(self, name: str) -> dict[str, int]:
+        return {tag: int(found["version"]) for tag, found in self.open(name).tags.list().items()}
+
     def tag(self, name: str, version: int, tag: str) -> None:
-        table = self.open(name)
-        if tag not in table.tags.list():
-            with self.commit(name):
-                table.tags.create(tag, version)
+        """A tag never moves."""
+        with self.lock(name):
+            there = self.tags(name).get(tag)
+            if there is None:
+                with self.commit(name):
+                    self._db.open_table(name).tags.create(tag, version)
+            elif there != version:
+                exists = f"it is version {there}, and tags never move"
+                raise UsageError(f"tag {tag!r} is taken", exists, "choose another tag")
 
     def merge(self, name: str, rows: pa.Table, insert: bool) -> None:
         """Replace the given columns of the rows that have these ids; with `insert`, add the rows that are not there."""
-        with self.commit(name):
+        with self.commit(name, rows.nbytes):
             table = self._table(name, rows.schema)
             known = set(table.schema.names)
-            fresh = [field for field in rows.schema if field.name not in known]
+            fresh = [_stored(field) for field in rows.schema if field.name not in known]
             if fresh:
-                table.add_columns(fresh)
+                table.add_columns(pa.schema(fresh))
             merge = table.merge_insert("id").when_matched_update_all()
             if insert:
                 merge = merge.when_not_matched_insert_all()
                 rows = _complete(rows, table.schema)
-            merge.execute(rows)
+            merge.execute(_sent(rows))
 
     def append(self, name: str, rows: pa.Table) -> None:
+        with self.commit(name, rows.nbytes):
+            self._table(name, rows.schema).add(_sent(rows))
+
+    def delete(self, name: str, ids: Sequence[str]) -> None:
+        """The rows of these ids, which must be hashes: nothing else may come near a predicate."""
+        if strange := [word for word in ids if not ID.fullmatch(word)]:
+            raise UsageError(f"{strange[0]!r} is no row's id", "ids are 32 hex digits", "take them from the dataset")
         with self.commit(name):
-            self._table(name, rows.schema).add(rows)
+            table = self._db.open_table(name)
+            for start in range(0, len(ids), DELETE_IDS):
+                words = ", ".join(f"'{word}'" for word in ids[start : start + DELETE_IDS])
+                table.delete(f"id IN ({words})")
 
     def _table(self, name: str, schema: pa.Schema) -> Any:
-        return self._db.open_table(name) if self.exists(name) else self._db.create_table(name, schema=schema)
+        if self.exists(name):
+            return self._db.open_table(name)
+        return self._db.create_table(name, schema=pa.schema([_stored(field) for field in schema]))
 
     @contextmanager
-    def commit(self, name: str) -> Iterator[None]:
-        """One write, on the disk when this ends."""
+    def commit(self, name: str, size: int = 0) -> Iterator[None]:
+        """One write of about so many bytes, on the disk when this ends."""
         folder = self.root / "lance" / f"{name}.lance"
         with self.lock(name):
-            before = _files(folder)
+            self.settle(name)
+            sums = self.sums(name)
+            newest = next(iter(sums.versions()), 0)
+            if manifest_of(newest + 1) in sums.known():  # a version that was moved aside: its number is given again
+                sums.prune()
             try:
                 yield
+                sums.vouch()
             except (OSError, RuntimeError) as error:
                 if isinstance(error, RuntimeError) and "(os error" not in str(error):
                     raise
-                do = "free some disk space or mend the permissions"
-                raise SpeciateError(f"cannot write {folder}", _said(error), do) from error
-            fsync(folder, _files(folder) - before)
+                raise SpeciateError(f"cannot write {folder}", f"{_said(error)}{self._room(size)}", MEND) from error
+
+    def _room(self, size: int) -> str:
+        free = shutil.disk_usage(self.root).free if self.root.exists() else 0
+        return f"; {size:,} bytes to write, {free:,} bytes free" if size else f"; {free:,} bytes free"
+
+    def _lock(self, name: str) -> FileLock:
+        folder = self.root / "locks"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SpeciateError(f"cannot write {folder}", _said(error), MEND) from error
+        return self._locks.setdefault(name, FileLock(folder / f"{name}.lock"))
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """One writer at a time, whatever process it is in; a writer may take its own lock again."""
-        folder = self.root / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
+        lock = self._lock(name)
         try:
-            with self._locks.setdefault(name, FileLock(folder / f"{name}.lock", timeout=LOCK_SECONDS)):
-                yield
+            lock.acquire(timeout=LOCK_SECONDS)
         except Timeout as error:
             asked = f"waited {LOCK_SECONDS} s to write {name}"
             raise SpeciateError(asked, "another process is writing it", "try again when it has finished") from error
+        except OSError as error:
+            raise SpeciateError(f"cannot lock {lock.lock_file}", _said(error), MEND) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 def check_name(kind: str, name: str) -> str:
@@ -130,33 +234,9 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
-def fsync(folder: Path, names: set[str]) -> None:
-    """Put files and the folders that hold them on the disk."""
-    paths = [folder / name for name in names]
-    folders = {parent for path in paths for parent in path.parents if parent.is_relative_to(folder)}
-    for path in [*paths, *sorted(folders, reverse=True), folder.parent, folder.parent.parent]:
-        sync(path)
-
-
-def sync(path: Path) -> None:
-    """Put one file, or the names in one folder, on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_json(path: Path, value: Any) -> None:
     """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync(path.parent)
+    replace(path, json.dumps(value, ensure_ascii=False))
 
 
 def _said(error: Exception) -> str:
@@ -165,15 +245,54 @@ def _said(error: Exception) -> str:
     return found.group() if found else str(error)
 
 
-def _files(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} if folder.is_dir() else set()
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Whatever Lance says of a file that it cannot read, in our words; a panic of its threads comes as RuntimeError."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        said = str(error).splitlines()[0][:300]
+        raise SpeciateError(f"cannot read {name}", said, "type `speciate fsck`, or use another version") from error
+
+
+def _batches(ids: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Rows whose blobs are fetched at once."""
+    part: list[int] = []
+    total = 0
+    for row, size in zip(ids, sizes, strict=True):
+        if part and total + size > BLOB_BYTES:
+            yield part
+            part, total = [], 0
+        part.append(row)
+        total += size
+    if part:
+        yield part
+
+
+def _stored(field: pa.Field) -> pa.Field:
+    """A field as the table has it."""
+    return blob_field(field.name) if is_blob(field) else field
+
+
+def _sent(rows: pa.Table) -> pa.Table:
+    """Rows as Lance takes them: blobs as plain bytes."""
+    if not any(is_blob(field) for field in rows.schema):
+        return rows
+    return pa.table(
+        rows.columns, schema=pa.schema([_bytes(field) if is_blob(field) else field for field in rows.schema])
+    )
+
+
+def _bytes(field: pa.Field) -> pa.Field:
+    return pa.field(field.name, pa.large_binary())
 
 
 def _complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table's columns in its order, null where rows do not have them."""
     there = dict(zip(rows.column_names, rows.columns, strict=True))
-    columns = [there[f.name] if f.name in there else pa.nulls(rows.num_rows, f.type) for f in schema]
-    return pa.table(columns, schema=schema)
+    fields = [_bytes(field) if is_blob(field) else field for field in schema]
+    columns = [there[f.name] if f.name in there else pa.nulls(rows.num_rows, f.type) for f in fields]
+    return pa.table(columns, schema=pa.schema(fields))
 
 
 def to_rows(table: pa.Table) -> list[Row]:

@@ -1,6 +1,6 @@
 """Text: lines, tables and documents, and encoders that turn them into vectors. Declarations only."""
 
-from speciate import TEXT, Base, Format, hookimpl
+from speciate import TEXT, Base, Format, Near, hookimpl
 from speciate_text.options import HashNgramsOptions, HFOptions, MiniLMOptions, TextOptions
 
 PATTERNS = ("*.txt", "*.jsonl", "*.ndjson", "*.csv", "*.tsv", "*.parquet")
@@ -12,7 +12,9 @@ def speciate_formats() -> list[Format]:
     summary = "one text a row (JSONL, CSV, TSV, Parquet) or a file (TXT)"
     reader, example = "speciate_text.reader:TextReader", "speciate_text.example:write"
     demo = "speciate_text.demo:reuters"
-    return [Format("text", summary, TEXT, PATTERNS + ZIPPED, reader, (b"PAR1",), TextOptions, None, example, demo)]
+    near = Near("speciate_text.near:signatures", threshold=0.5, band=4)
+    known = (PATTERNS + ZIPPED, reader, (b"PAR1",), TextOptions, near, example, demo)
+    return [Format("text", summary, TEXT, *known, sandbox=False)]
 
 
 @hookimpl

@@ -2,7 +2,7 @@
 
 One-permutation hashing: each run falls into one of 128 buckets and the smallest hash in a bucket stands for it, so the
 share of equal buckets estimates the Jaccard similarity of two texts. Buckets that stay empty (short texts) are filled
-by a second hash, then by their neighbour to the left. Of each bucket 8 bits are kept.
+by further hashes, then by their neighbour to the left. Of each bucket 8 bits are kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from speciate import Row
 
 __all__ = ["signatures"]
 
-BUCKETS, RUN, HASHES = 128, 5, 2
+BUCKETS, RUN, HASHES = 128, 5, 4
 CHUNK_TEXTS, CHUNK_BYTES = 512, 1 << 18  # at a time, so that the buckets stay in the processor's cache
 EMPTY = np.uint32(0xFFFFFFFF)
 PLAIN = bytes(b if chr(b).isalnum() or b >= 128 else 32 for b in range(256))

@@ -115,7 +115,7 @@ def test_a_huge_line(refused, file, monkeypatch):
 
 def test_two_thousand_columns(typed, file):
     names = [f"c{i}" for i in range(2_000)]
-    path = file("a.csv", ",".join(["text", *names]) + "\n" + ",".join(["hello", *map(str, range(10_000))]) + "\n")
+    path = file("a.csv", ",".join(["text", *names]) + "\n" + ",".join(["hello", *map(str, range(2_000))]) + "\n")
     code, out, err = typed("add", "d", path, "--json")
     assert code in (DONE, FAILED)
     assert "Traceback" not in err
@@ -199,7 +199,6 @@ DATA = {
         "number",
     ),
     "one row": ([{"text": "t", "label": "x"}], [], FAILED, "two labels"),
-    "two rows": ([{"text": "t", "label": "x"}, {"text": "u", "label": "y"}], [], FAILED, "rows"),
     "all test": (
         [{"text": f"t{i}", "label": str(i % 2), "split": "test"} for i in range(20)],
         [],

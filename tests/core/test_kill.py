@@ -17,7 +17,10 @@ import speciate
 DIES = """
 import functools, importlib, os, signal, sys
 from speciate_datasets import engine, ingest, spool
-ingest.COMMIT_ROWS, spool.ROWS, engine.FEATURE_ROWS = 100, 50, 64
+ingest.COMMIT_ROWS, spool.ROWS = 100, 50
+for module in list(sys.modules.values()):
+    if hasattr(module, "FEATURE_ROWS"):
+        module.FEATURE_ROWS = 64
 where, count = sys.argv.pop(1), int(sys.argv.pop(1))
 module, _, names = where.partition(":")
 owner = importlib.import_module(module)
@@ -58,7 +61,8 @@ def is_whole(ws):
         assert model.receipt["holds"]
         assert ws.predict(row["name"], ws.root.parent / "few.jsonl")["failed"] == []
     visible = {path.name for path in ws.root.glob("artifacts/models/*") if not path.name.startswith(".")}
-    assert all((ws.root / "artifacts" / "models" / name / "parity.json").exists() for name in visible)
+    whole = ("model.json", "weights.safetensors", "parity.json", "README.md")
+    assert all((ws.root / "artifacts" / "models" / name / part).exists() for name in visible for part in whole)
     for row in listed["datasets"]:
         there = ws.engine.dataset(row["name"]).rows()
         assert len(there) == len({r["id"] for r in there}) == row["rows"]
@@ -73,7 +77,7 @@ def texts(ws):
     ("where", "nth"),
     [
         ("speciate_datasets.store:Store.merge", 2),  # between two commits
-        ("speciate_datasets.store:fsync", 1),  # committed, not acknowledged
+        ("os:fsync", 4),  # committed, not acknowledged
         ("speciate_datasets.engine:write_json", 1),  # the dataset's row is in, its index is not
     ],
 )
@@ -95,7 +99,7 @@ def test_add(dies, tmp_path, make, where, nth):
     ("where", "nth", "kept"),
     [
         ("speciate_datasets.store:Store.merge", 3, 128),  # while it encodes: two batches are in
-        ("speciate.card:render", 1, 240),  # the model's folder is half there, under a name nobody sees
+        ("speciate.run:Run._parity", 1, 240),  # the model's folder is half there, under a name nobody sees
         ("speciate_datasets.engine:LanceEngine.append", 3, 240),  # its scores and its model are rows, the run is not
     ],
     ids=["encode", "save", "commit"],

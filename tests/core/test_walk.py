@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import speciate
-from speciate import GateError, SpeciateError, UsageError
+from speciate import GateError, SpeciateError, UsageError, gate
 from speciate.files import read_json
 
 MODEL = "news-probe-1"
@@ -152,9 +152,10 @@ def test_numbers(workspace, tmp_path, make):
     """More of a word is a higher number; most of the variance is explained."""
     random.seed(0)
     rows = []
-    for i in range(300):
+    for _ in range(300):
         n = random.randint(0, 10)
-        rows.append({"text": " ".join(["hot"] * n + ["cold"] * (10 - n)) + f" {i}", "label": n + random.random() / 10})
+        words = ["hot"] * n + ["cold"] * (10 - n) + [f"{random.getrandbits(32):x}" for _word in range(12)]
+        rows.append({"text": " ".join(random.sample(words, len(words))), "label": n + random.random() / 10})
     workspace.add("heat", make.jsonl(tmp_path / "heat.jsonl", rows))
     ran = workspace.run("text/probe-hash", dataset="heat", task="regress")
     assert ran.scores["r2"]["value"] > 0.5
@@ -199,13 +200,13 @@ def test_the_gate(copied, cli):
     assert copied.promote(MODEL, "topics")["passed"], "the same again is not worse"
 
 
-@pytest.mark.parametrize("change", ["no better than no model", "never scored"])
-def test_the_first_model_has_to_beat_no_model(copied, change):
-    path = copied.root / "artifacts" / "models" / MODEL / "model.json"
-    edit(path, lambda i: i.update(scores=i["baseline"] if change.startswith("no ") else {}))
-    with pytest.raises(GateError):
-        copied.promote(MODEL, "topics")
-    assert copied.list("endpoints")["endpoints"] == []
+@pytest.mark.parametrize(("scores", "says"), [("baseline", "without a model"), (None, "never scored")])
+def test_the_first_model_has_to_beat_no_model(trained, scores, says):
+    model = trained.model(MODEL)
+    model.info["scores"] = model.info[scores] if scores else {}
+    verdict = gate.judge(trained.catalog, trained.engine, model, None)
+    assert verdict["passed"] is False
+    assert says in verdict["why"]
 
 
 def test_a_receipt_that_was_tampered_with(copied):
@@ -225,6 +226,13 @@ def test_a_receipt_that_was_tampered_with(copied):
     assert copied.list("endpoints")["endpoints"] == []
     receipt.write_text(whole)
     assert copied.promote(MODEL, "topics")["passed"]
+
+
+def test_a_description_that_is_not_that_of_the_receipt(copied):
+    path = copied.root / "artifacts" / "models" / MODEL / "model.json"
+    edit(path, lambda i: i["scores"]["accuracy"].update(value=0.999))
+    with pytest.raises(GateError):
+        copied.promote(MODEL, "topics")
 
 
 def test_weights_that_are_not_those_of_the_receipt(copied):

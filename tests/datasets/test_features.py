@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from speciate import SpeciateError
-from speciate_datasets import engine as engine_module
+from speciate_datasets import dataset as dataset_module
 
 
 class Base:
@@ -53,7 +53,7 @@ def test_only_new_rows_are_computed(workspace, dataset, tmp_path, make):
 
 @pytest.mark.parametrize("batches", [0, 1, 3])
 def test_a_killed_run_keeps_its_batches(dataset, monkeypatch, batches):
-    monkeypatch.setattr(engine_module, "FEATURE_ROWS", 50)
+    monkeypatch.setattr(dataset_module, "FEATURE_ROWS", 50)
     rows = dataset.rows()
     with pytest.raises(KeyboardInterrupt):
         dataset.features("k", rows, 4, Base(dies_after=batches))

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 import speciate
-from speciate.cli import data, models, tools
+from speciate.cli import curate, data, models, tools
 from speciate.errors import SpeciateError, UsageError
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (data, models, tools):
+for part in (data, curate, models, tools):
     app.add_typer(part.app)
 _Misused: Any = typer.BadParameter.__base__  # Typer carries its own copy of click and does not export this name
 

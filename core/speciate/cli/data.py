@@ -23,12 +23,26 @@ def add(
     target: Annotated[str, typer.Option(help="The column to learn; by default `label` or what usually is.")] = "",
     group: Annotated[str, typer.Option(help="The column whose equal values stay in one split: patient, scene …")] = "",
     split: Annotated[str, typer.Option(help="Put all of these rows in train, dev or test.")] = "",
+    labels: Annotated[
+        str, typer.Option(help="A CSV, JSONL or Parquet file joined by path, name or hash; or `folders`.")
+    ] = "",
+    reference: Annotated[bool, typer.Option("--reference/--copy", help="Leave large content where it is.")] = False,
+    jobs: Annotated[int, typer.Option(help="Processes that read; 0 chooses.")] = 0,
     workspace: Where = None,
     as_json: Json = False,
 ) -> None:
     """Add files to a dataset; adding them twice changes nothing."""
     added = Workspace(workspace, quiet=as_json).add(
-        name, *paths, format=format, options=pairs(option), target=target, group=group, split=split
+        name,
+        *paths,
+        format=format,
+        options=pairs(option),
+        target=target,
+        group=group,
+        split=split,
+        labels=labels,
+        reference=reference,
+        jobs=jobs,
     )
     show(as_json, dataclasses.asdict(added), "added")
 

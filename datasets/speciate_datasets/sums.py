@@ -1,0 +1,204 @@
+"""What of a table is on the disk: a line for each of its files, with a checksum, written after the file was fsynced.
+
+Lance never fsyncs and keeps no checksums, and its files are never changed once they are written. So one list beside
+each table says both: a file in it survives a power cut, and a file that differs from its line is damaged. A version
+whose manifest is not in the list was never acknowledged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from speciate import SpeciateError
+
+MANIFESTS, HINT = "_versions", "latest_version_hint.json"
+DATA_FILE = re.compile(rb"([01]{24}[0-9a-f]{26})\.lance")  # as a manifest names them
+LINE = re.compile(r"([0-9a-f]{32}) (\d+) (.+)")
+CHUNK = 1 << 20
+
+
+class Sums:
+    """The list of one table: relative path -> (checksum, size)."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.folder, self.path = root / "lance" / f"{name}.lance", root / "sums" / name
+        self._known: dict[str, tuple[str, int]] = {}
+        self._read = (0, 0)  # inode and bytes of the list that are in `_known`
+        self._checked: dict[str, bool] = {}  # files compared with their line by this process
+
+    def known(self) -> dict[str, tuple[str, int]]:
+        """The lines so far; only new ones are read again."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            self._known, self._read = {}, (0, 0)
+            return self._known
+        inode, at = self._read
+        if inode != found.st_ino or found.st_size < at:
+            self._known, at = {}, 0
+        if found.st_size > at:
+            with self.path.open("rb") as file:
+                file.seek(at)
+                data = file.read()
+            whole = data[: data.rfind(b"\n") + 1]
+            for line in whole.decode("utf-8", "replace").splitlines():
+                if found_line := LINE.fullmatch(line):
+                    self._known[found_line[3]] = (found_line[1], int(found_line[2]))
+            at += len(whole)
+        self._read = (found.st_ino, at)
+        return self._known
+
+    def files(self) -> Iterator[str]:
+        """What lies in the folder, but for what Lance rewrites."""
+        return (name for name in _walk(self.folder, "") if not name.endswith(HINT))
+
+    def vouch(self) -> None:
+        """Put every file that is not in the list on the disk, then in the list."""
+        known = self.known()
+        new = sorted(set(self.files()) - known.keys())
+        if not new:
+            return
+        lines = []
+        for name in new:
+            lines.append(f"{_sum_and_sync(self.folder / name)} {name}\n")
+            self._checked[name] = True
+        fsync_folders(self.folder, new)
+        self._append("".join(lines))
+
+    def _append(self, text: str) -> None:
+        fresh = not self.path.exists()
+        self.path.parent.mkdir(exist_ok=True)
+        with self.path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                torn = file.read() != b"\n"  # a writer was killed within a line, which counts for nothing
+                text = "\n" + text if torn else text
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        if fresh:
+            sync(self.path.parent)
+            sync(self.path.parent.parent)
+
+    def unreadable(self) -> int:
+        """Lines of the list that say nothing."""
+        try:
+            lines = self.path.read_bytes().decode("utf-8", "replace").splitlines()
+        except FileNotFoundError:
+            return 0
+        return sum(not LINE.fullmatch(line) for line in lines if line)
+
+    def prune(self) -> None:
+        """Forget the files that a cleanup removed."""
+        there = set(self.files())
+        lines = [f"{digest} {size} {name}\n" for name, (digest, size) in self.known().items() if name in there]
+        replace(self.path, "".join(lines))
+        self._checked = {name: right for name, right in self._checked.items() if name in there}
+
+    def right(self, name: str) -> bool:
+        """Whether a file is what it was when it was written; each is read once in a process."""
+        if name not in self._checked:
+            self._checked[name] = self.compare(name)
+        return self._checked[name]
+
+    def compare(self, name: str) -> bool:
+        """The same, reading it now. A file without a line has nothing to differ from."""
+        if name not in self.known():
+            return (self.folder / name).is_file()
+        digest, size = self.known()[name]
+        try:
+            return checksum(self.folder / name) == f"{digest} {size}"
+        except OSError:
+            return False
+
+    def versions(self) -> list[int]:
+        """The versions that have a manifest, newest first."""
+        try:
+            names = [entry.name for entry in os.scandir(self.folder / MANIFESTS)]
+        except FileNotFoundError:
+            return []
+        stems = (name.removesuffix(".manifest") for name in names if name.endswith(".manifest"))
+        return sorted((2**64 - 1 - int(stem) for stem in stems if stem.isdigit()), reverse=True)
+
+    def needs(self, version: int) -> set[str]:
+        """The files, but for blobs, that reading a version needs."""
+        manifest = manifest_of(version)
+        named = DATA_FILE.findall((self.folder / manifest).read_bytes())
+        return {manifest, *(f"data/{stem.decode()}.lance" for stem in named), *self.deletions(version)}
+
+    def deletions(self, version: int) -> set[str]:
+        """Lists of deleted rows that a version may use: of each fragment the last one made before it."""
+        last: dict[str, tuple[int, str]] = {}
+        for name in _walk(self.folder / "_deletions", "_deletions/"):
+            fragment, read, *_ = name.rpartition("/")[2].split("-")
+            if read.isdigit() and int(read) < version:
+                last[fragment] = max(last.get(fragment, (-1, "")), (int(read), name))
+        return {name for _, name in last.values()}
+
+
+def manifest_of(version: int) -> str:
+    return f"{MANIFESTS}/{2**64 - 1 - version:020d}.manifest"
+
+
+def checksum(path: Path) -> str:
+    """A checksum and the size, as a line of the list has them."""
+    state, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            state.update(chunk)
+            size += len(chunk)
+    return f"{state.hexdigest()[:32]} {size}"
+
+
+def _sum_and_sync(path: Path) -> str:
+    found = checksum(path)
+    sync(path)
+    return found
+
+
+def fsync_folders(folder: Path, names: Iterable[str]) -> None:
+    """Put the names of new files on the disk, up to the workspace."""
+    parents = {parent for name in names for parent in (folder / name).parents if parent.is_relative_to(folder)}
+    for path in [*sorted(parents, reverse=True), folder.parent, folder.parent.parent]:
+        sync(path)
+
+
+def sync(path: Path) -> None:
+    """Put one file, or the names in one folder, on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace(path: Path, text: str) -> None:
+    """A file's new text: whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        do = "free some disk space or mend the permissions"
+        raise SpeciateError(f"cannot write {path}", error.strerror or str(error), do) from error
+
+
+def _walk(folder: Path, prefix: str) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(folder))
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/")
+        else:
+            yield f"{prefix}{entry.name}"

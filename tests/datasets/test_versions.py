@@ -1,0 +1,187 @@
+"""Versions: what each one says, how two differ, and what a person's edit makes."""
+
+import pyarrow as pa
+import pytest
+
+import speciate
+from speciate import UsageError
+from speciate_datasets.store import BLOB, KEY, Store
+
+
+@pytest.fixture
+def engine(workspace, news):
+    workspace.add("news", news)
+    return workspace.engine
+
+
+def relabel(engine, ids, label, why=""):
+    table = pa.table({"id": pa.array(ids), "label": pa.array([label] * len(ids), pa.string())})
+    return engine.edit("news", "relabel", table, why=why)
+
+
+def ids(engine, n, at=None):
+    return [row["id"] for row in engine.dataset("news", at).rows()[:n]]
+
+
+def test_the_log_says_who_when_and_why(engine, tmp_path, make):
+    first = engine.resolve("news")
+    second = relabel(engine, ids(engine, 3), "gold", "looked at them")
+    third = engine.edit("news", "drop", drop=ids(engine, 2), why="twice")
+    engine.tag("news", second, "checked")
+    log = engine.log("news")
+    assert [(row["version"], row["kind"], row["rows"]) for row in log] == [
+        (first, "add", 240),
+        (second, "relabel", 240),
+        (third, "drop", 238),
+    ]
+    assert [row["why"] for row in log[1:]] == ["looked at them", "twice"]
+    assert [row["tags"] for row in log] == [[], ["checked"], []]
+    assert all("@" in row["who"] and row["time"] and row["schema"] == log[0]["schema"] for row in log)
+    assert len({row["content"] for row in log}) == 3
+
+
+def test_every_version_reads_as_it_was(engine):
+    first, before = engine.resolve("news"), engine.dataset("news").rows()
+    some = [row["id"] for row in before[:5]]
+    second = relabel(engine, some, None)
+    engine.tag("news", first, "gold")
+    assert engine.dataset("news", "gold").rows() == engine.dataset("news", str(first)).rows() == before
+    after = {row["id"]: row for row in engine.dataset("news", second).rows()}
+    old = {row["id"]: row for row in before}
+    assert all(after[i]["label"] is None and after[i]["digest"] != old[i]["digest"] for i in some)
+    assert all(after[i] == old[i] for i in old if i not in some)
+
+
+def test_a_relabel_and_back_says_what_it_said(engine):
+    row = engine.dataset("news").rows()[0]
+    relabel(engine, [row["id"]], "other")
+    relabel(engine, [row["id"]], row["label"])
+    assert engine.dataset("news").rows()[0] == row
+
+
+def test_a_diff_counts_and_shows(engine, tmp_path, make):
+    first = engine.resolve("news")
+    engine.tag("news", first, "start")
+    old = engine.dataset("news").rows()
+    gone, moved = [row["id"] for row in old[:2]], [row["id"] for row in old[2:5]]
+    engine.edit("news", "drop", drop=gone)
+    relabel(engine, moved, "new")
+    fresh = make.jsonl(tmp_path / "more.jsonl", make.rows(7, seed=5))
+    speciate.open(engine.root, quiet=True).add("news", fresh)
+    found = engine.diff("news", "start")
+    assert {kind: found[kind]["count"] for kind in ("added", "removed", "changed", "relabelled", "resplit")} == {
+        "added": 7,
+        "removed": 2,
+        "changed": 3,
+        "relabelled": 3,
+        "resplit": 0,
+    }
+    assert set(found["removed"]["examples"]) == set(gone)
+    assert {one["id"]: (one["old"], one["new"]) for one in found["relabelled"]["examples"]} == {
+        row["id"]: (row["label"], "new") for row in old[2:5]
+    }
+    assert found["columns"] == {"added": [], "removed": []}
+    assert sorted(engine.dataset("news").added_since(first)) == sorted(found["added"]["examples"])
+    same = engine.diff("news", first, first)
+    assert not any(same[kind]["count"] for kind in ("added", "removed", "changed", "relabelled"))
+
+
+def test_a_new_column_and_a_split_are_differences(engine):
+    first, some = engine.resolve("news"), ids(engine, 4)
+    table = pa.table({"id": some, "note": ["a", "b", "c", None], "split": ["test", "dev", "train", "test"]})
+    engine.edit("news", "with_column", table)
+    rows = {row["id"]: row for row in engine.dataset("news").rows()}
+    assert [(rows[i]["note"], rows[i]["split"]) for i in some] == [
+        ("a", "test"),
+        ("b", "dev"),
+        ("c", "train"),
+        (None, "test"),
+    ]
+    found = engine.diff("news", first, "")
+    assert found["columns"]["added"] == ["note"]
+    assert 1 <= found["resplit"]["count"] <= 4 <= found["changed"]["count"] + 1
+
+
+def test_tags_never_move(engine):
+    first = engine.resolve("news")
+    second = relabel(engine, ids(engine, 1), "x")
+    engine.tag("news", first, "gold")
+    engine.tag("news", first, "gold")
+    with pytest.raises(UsageError, match="tag 'gold' is taken"):
+        engine.tag("news", second, "gold")
+    assert engine.resolve("news", "gold") == first
+    for name in ("7", "a b", "", "../x"):
+        with pytest.raises(UsageError):
+            engine.tag("news", first, name)
+
+
+@pytest.mark.parametrize("at", ["nope", "99", "-1", "gold'; drop"])
+def test_versions_that_are_not_there(engine, at):
+    with pytest.raises(UsageError, match="no version of news named"):
+        engine.dataset("news", at)
+
+
+@pytest.mark.parametrize("words", [["0" * 32], ["x"], ["' OR 1=1 --"], ["0" * 31 + "'"]])
+def test_only_rows_that_are_there_are_edited(engine, words):
+    with pytest.raises(UsageError, match="1 of 1 ids are not there"):
+        engine.edit("news", "drop", drop=words)
+    with pytest.raises(UsageError, match="does not have"):
+        relabel(engine, words, "x")
+    with pytest.raises(UsageError):
+        engine.store.delete("dataset.news", ["' OR 1=1 --"])
+    assert engine.dataset("news").count() == 240
+    assert len(engine.log("news")) == 1
+
+
+@pytest.mark.parametrize("column", ["digest", "text", "source"])
+def test_content_is_not_edited(engine, column):
+    with pytest.raises(UsageError, match=f"cannot edit {column}"):
+        engine.edit("news", "edit", pa.table({"id": ids(engine, 1), column: ["x"]}))
+
+
+def test_gc_keeps_what_is_tagged_and_what_is_newest(engine):
+    first, before = engine.resolve("news"), engine.dataset("news").rows()
+    for label in "abc":
+        middle = relabel(engine, ids(engine, 2), label)
+    engine.tag("news", middle, "kept")
+    kept = engine.dataset("news", "kept").rows()
+    newest = relabel(engine, ids(engine, 2), "z")
+    after = engine.dataset("news").rows()
+    done = engine.gc("news", older_than_days=0)
+    assert done["tables"][0]["cleaned"] > 0
+    assert engine.dataset("news").version == newest
+    assert engine.dataset("news").rows() == after
+    assert engine.dataset("news", "kept").rows() == kept != before
+    assert [row["kept"] for row in engine.log("news")] == [False, False, False, True, True]
+    with pytest.raises(UsageError, match="cannot be read") as caught:
+        engine.dataset("news", first)
+    assert caught.value.do
+    assert engine.fsck("news")["damaged"] == []
+    assert engine.gc(older_than_days=0)["tables"]
+
+
+def test_gc_leaves_the_young_alone(engine):
+    relabel(engine, ids(engine, 2), "a")
+    before = engine.store.sums("dataset.news").versions()
+    engine.gc()
+    assert set(before) <= set(engine.store.sums("dataset.news").versions())
+
+
+def test_blob_columns_merge_and_read(tmp_path):
+    store = Store(tmp_path)
+    schema = pa.schema([KEY, ("label", pa.string()), pa.field("content", pa.large_binary(), metadata=BLOB)])
+
+    def rows(names, sizes, label="x"):
+        content = [None if size is None else name.encode() * size for name, size in zip(names, sizes, strict=True)]
+        columns = [[name * 32 for name in names], [label] * len(names), pa.array(content, pa.large_binary())]
+        return pa.table(columns, schema=schema)
+
+    store.merge("t", rows("abc", [10, 100_000, 5_000_000]), insert=True)
+    store.merge("t", rows("cde", [3, 70_000, None], "y"), insert=True)
+    small = pa.table({"id": ["a" * 32, "b" * 32], "label": ["z", "z"]}, schema=pa.schema([KEY, ("label", pa.string())]))
+    store.merge("t", small, insert=False)
+    found = {row["id"][0]: row for row in store.whole("t", ["id", "label", "content"]).to_pylist()}
+    assert {name: row["label"] for name, row in found.items()} == {"a": "z", "b": "z", "c": "y", "d": "y", "e": "y"}
+    sizes = {"a": 10, "b": 100_000, "c": 3, "d": 70_000}
+    assert all(found[name]["content"] == name.encode() * size for name, size in sizes.items())
+    assert found["e"]["content"] is None
