@@ -71,7 +71,7 @@ def main():
                 "",
                 "| | wall s | CPU s | accuracy |",
                 "| --- | --- | --- | --- |",
-                f"| sentence-transformers + scikit-learn, one script | {script:.1f} | {script_cpu:.1f} | {theirs['accuracy']:.4f} |",
+                f"| one script, sentence-transformers | {script:.1f} | {script_cpu:.1f} | {theirs['accuracy']:.4f} |",
                 f"| speciate add, run, predict (three processes) | {total:.1f} | {cpu:.1f} | {ours:.4f} |",
                 f"| of which add, run, predict | {add:.1f}, {run:.1f}, {predict:.1f} | | |",
                 f"| a second run with another head | {second:.1f} | {second_cpu:.1f} | |",

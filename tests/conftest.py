@@ -24,7 +24,9 @@ def make_rows(n, seed=0, topics=TOPICS):
     rows = []
     for i in range(n):
         topic = list(topics)[i % len(topics)]
-        words = random.choices(topics[topic].split(), k=6) + random.choices("the said year market new report".split(), k=6)
+        words = random.choices(topics[topic].split(), k=6) + random.choices(
+            ["the", "said", "year", "market", "new", "report"], k=6
+        )
         random.shuffle(words)
         rows.append({"text": f"{' '.join(words)} {i}", "label": topic})
     return rows
@@ -68,7 +70,9 @@ def cli(tmp_path):
     def run(*words, cwd=tmp_path, env=None, timeout=120):
         command = [sys.executable, "-m", "speciate", *map(str, words)]
         environment = {**os.environ, "SPECIATE_WORKSPACE": str(tmp_path / "workspace"), **(env or {})}
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False)
+        return subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout, check=False
+        )
 
     return run
 

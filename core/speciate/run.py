@@ -126,6 +126,7 @@ class Run:
 
     def _splits(self) -> tuple[Examples, Examples, Examples]:
         _ = self.task  # data that poses no task says so before anything about splits
+        self.dataset.verify(self._labelled)  # a flipped bit on the disk must not be learnt
         parts = {s: [r for r in self._labelled if r["split"] == s] for s in ("train", "dev", "test")}
         if not parts["dev"] and len(parts["train"]) >= DEV_SHARE:
             parts["dev"] = parts["train"][::DEV_SHARE]

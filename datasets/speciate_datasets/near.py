@@ -58,6 +58,10 @@ class Index:
         """
         first = self.count
         self.load(signatures, tags)
+        yield from self.among(first, wanted, self.near.threshold)
+
+    def among(self, first: int, wanted: Wanted, threshold: float) -> Iterator[Pairs]:
+        """The pairs of a row from `first` on and an earlier row that are alike from `threshold` on."""
         for band in range(len(self._keys) - 1, -1, -1):  # the whole signature first
             earlier, later = self._meet(band, first)
             for start in range(0, len(earlier), COMPARED):
@@ -65,7 +69,7 @@ class Index:
                 keep = wanted(one, two)
                 one, two = one[keep], two[keep]
                 share = (self._rows[one] == self._rows[two]).mean(axis=1)
-                alike = share >= self.near.threshold
+                alike = share >= threshold
                 if alike.any():
                     yield one[alike], two[alike], share[alike]
 

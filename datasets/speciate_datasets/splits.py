@@ -5,7 +5,11 @@ and rows that come later only fill what is short. In this order of strength:
 
 1. a group stays whole, even against a split that one of its rows came with;
 2. a row that came with a split keeps it;
-3. a row that is nearly equal to rows of one split joins them; to rows of two splits, it is set aside and used by none.
+3. a row that is nearly equal to others joins those it is most alike; where rows of two splits are practically the same
+   as it, it is set aside and used by none.
+
+Rows made from one template are all alike and yet no duplicates. So near-duplicates never hang together in clusters of
+more than a twentieth of the dataset: within such a cluster, rows have to be more alike.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ Numbers = NDArray[np.int64]
 SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
 SPLITS = (*SHARES, "aside")
 ASIDE = 3
+SAME = 0.9  # so alike that to part them is a leak
+CLUSTER_ROWS, CLUSTER_SHARE, STEPS = 10, 0.05, 6
 CHOOSE = -1
 ALIASES = {
     "train": "train",
@@ -114,41 +120,48 @@ class Splits:
         self, signatures: NDArray[np.uint8], groups: pa.ChunkedArray, asked: Numbers, where: Numbers, units: Numbers
     ) -> None:
         """Put near-duplicates into one unit, into the split where they have relatives, or aside."""
-        clusters, bits = self._clusters(signatures, where)
-        touched = (bits[clusters] != 0) | (np.bincount(clusters, minlength=len(clusters))[clusters] > 1)
+        clusters, ties = self._clusters(signatures, where)
+        touched = (ties[clusters].max(axis=1) > 0) | (np.bincount(clusters, minlength=len(clusters))[clusters] > 1)
         whole = clusters.copy()
         join(whole, np.arange(len(units)), units)
-        near = np.zeros_like(bits)
-        np.bitwise_or.at(near, whole, bits[clusters] | _bit(where))
-        drawn = near[whole]
-        several = drawn & (drawn - 1) != 0
+        near = np.zeros_like(ties)
+        np.maximum.at(near, whole, ties[clusters])
+        said = np.flatnonzero((where >= 0) & (where < ASIDE))
+        np.maximum.at(near, (whole[said], where[said]), 1.0)
+        near = near[whole]
+        several = (near >= SAME).sum(axis=1) > 1
         units[~several] = whole[~several]
-        joins = ~several & (drawn != 0) & (where == CHOOSE)
-        where[joins] = (drawn[joins] >> 1).clip(max=2)
+        joins = ~several & (near.max(axis=1) > 0) & (where == CHOOSE)
+        where[joins] = near.argmax(axis=1)[joins]
         where[several & touched & (asked == CHOOSE)] = ASIDE
 
-    def _clusters(self, signatures: NDArray[np.uint8], where: Numbers) -> tuple[Numbers, Numbers]:
-        """Which new rows hang together, by the first of them, and for these the splits of the earlier rows they are
-        near to, as bits."""
+    def _clusters(self, signatures: NDArray[np.uint8], where: Numbers) -> tuple[Numbers, NDArray[np.float64]]:
+        """Which new rows hang together, by the first of them; and for these how near they are to earlier rows of
+        train, dev and test."""
         index = self._indexed(signatures.shape[1])
         first, roots = index.count, np.arange(len(signatures))
-        bits = np.zeros(len(roots), dtype=np.int64)
+        ties, todo = np.zeros((len(roots), len(SHARES))), np.ones(len(roots), dtype=np.bool_)
+        index.load(signatures, np.where(where < 0, ASIDE, where).astype(np.uint8))
 
         def wanted(one: Numbers, two: Numbers) -> NDArray[np.bool_]:
-            mine, known = roots[two - first], one < first
-            apart = roots[np.maximum(one - first, 0)] != mine
-            unseen = _bit(index.tags[one].astype(np.int64)) & ~bits[mine] != 0
-            found: NDArray[np.bool_] = np.where(known, unseen, apart)
-            return found
+            known, mine = one < first, np.maximum(one - first, 0)
+            found: NDArray[np.bool_] = np.where(known, todo.all(), todo[mine] & (roots[mine] != roots[two - first]))
+            return found & todo[two - first]
 
-        for one, two, _ in index.pairs(signatures, np.where(where < 0, ASIDE, where).astype(np.uint8), wanted):
-            known = one < first
-            np.bitwise_or.at(bits, roots[two[known] - first], _bit(index.tags[one[known]].astype(np.int64)))
-            join(roots, one[~known] - first, two[~known] - first)
-            moved = bits.copy()
-            bits[:] = 0
-            np.bitwise_or.at(bits, roots, moved)
-        return roots, bits
+        most = max(CLUSTER_ROWS, int(CLUSTER_SHARE * index.count))
+        for threshold in np.linspace(index.near.threshold, 1.0, STEPS):
+            for one, two, share in index.among(first, wanted, threshold):
+                known = (one < first) & (index.tags[one] < ASIDE)
+                np.maximum.at(ties, (two[known] - first, index.tags[one[known]]), share[known])
+                fresh = one >= first
+                join(roots, one[fresh] - first, two[fresh] - first)
+            todo = np.bincount(roots, minlength=len(roots))[roots] > most
+            if not todo.any() or threshold == 1.0:
+                break
+            roots[todo] = np.flatnonzero(todo)  # a template, not duplicates: only what is more alike hangs together
+        drawn = np.zeros_like(ties)
+        np.maximum.at(drawn, roots, ties)
+        return roots, drawn
 
     def _choose(self, labels: pa.ChunkedArray, where: Numbers, units: Numbers) -> None:
         """Fill in the rest, unit by unit: each goes where its label is short."""
@@ -206,12 +219,6 @@ def _codes(splits: pa.ChunkedArray) -> Numbers:
     """Splits as their numbers; "" is CHOOSE."""
     found = pc.index_in(_text(splits), pa.array(SPLITS))
     return np.asarray(pc.fill_null(found, CHOOSE)).astype(np.int64)
-
-
-def _bit(where: Numbers) -> Numbers:
-    """1, 2 or 4 for train, dev, test; 0 for aside and for what is not chosen yet."""
-    bits: Numbers = np.where((where >= 0) & (where < ASIDE), np.left_shift(1, where.clip(min=0)), 0)
-    return bits
 
 
 def _order(ids: Sequence[str]) -> Numbers:

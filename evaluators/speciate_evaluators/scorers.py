@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+
 from speciate.task import Predictions
 
 __all__ = ["accuracy", "auroc", "ece", "log_loss", "macro_f1", "mae", "r2", "rmse"]

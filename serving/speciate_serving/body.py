@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from python_multipart.multipart import parse_options_header
-from speciate import Row, SpeciateError
 from starlette.requests import Request
 
+from speciate import Row, SpeciateError
 from speciate_serving.refusal import Refusal, plain
 
 __all__ = [

@@ -8,10 +8,10 @@ import re
 import uuid
 from collections.abc import Callable, Set
 
-from speciate import SpeciateError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from speciate import SpeciateError
 from speciate_serving.refusal import Refusal
 
 __all__ = ["BodyLimit", "Envelope", "Guard"]

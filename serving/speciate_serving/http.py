@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from speciate import Row, SpeciateError, UsageError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
+from speciate import Row, SpeciateError, UsageError
 from speciate_serving import HttpOptions
 from speciate_serving.body import as_json
 from speciate_serving.guard import BodyLimit, Envelope, Guard

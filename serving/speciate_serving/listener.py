@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from speciate import SpeciateError, UsageError
 from starlette.types import ASGIApp
 from uvicorn.server import HANDLED_SIGNALS
+
+from speciate import SpeciateError, UsageError
 
 __all__ = ["Listener", "is_loopback", "listen", "url_of"]
 

@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from speciate import SpeciateError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from speciate import SpeciateError
 from speciate_serving.worker import Full, Gone
 
 __all__ = ["Json", "Refusal", "plain", "refuse"]

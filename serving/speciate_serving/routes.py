@@ -9,13 +9,13 @@ from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from speciate import Row
-from speciate.errors import unknown
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from speciate import Row
+from speciate.errors import unknown
 from speciate_serving import body
 from speciate_serving.metrics import Metrics
 from speciate_serving.refusal import Json, Refusal

@@ -1,4 +1,4 @@
-"""Config: the CLI's words and Python's keywords compose to one Config; errors say what was asked, what exists, what to type."""
+"""Config: the CLI's words and Python's keywords compose to one Config; errors are in three parts."""
 
 import json
 

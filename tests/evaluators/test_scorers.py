@@ -6,10 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
-import speciate_evaluators
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
+
+import speciate_evaluators
 from speciate.catalog import Catalog, Plugin
 from speciate.contracts import Evaluator
 from speciate.score import score_all

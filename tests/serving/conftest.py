@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from speciate import TEXT, Format, SpeciateError
 from speciate_serving import HttpOptions
 from speciate_serving.http import HttpServer

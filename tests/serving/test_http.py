@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from speciate import SpeciateError, UsageError
 from speciate_serving import HttpOptions
 from speciate_serving.http import HttpServer

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+
 from speciate_serving.inprocess import call
 
 PREDICT = "/v1/predict/words"

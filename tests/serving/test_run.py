@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
 from speciate import SpeciateError, UsageError
 
 PREDICT = "/v1/predict/words"
