@@ -222,7 +222,7 @@ class Reader(Protocol):
     def __init__(self, options: Any) -> None: ...
 
     def schema(self) -> Mapping[str, str]:
-        """The content columns and their types: string, int64, float64, bool or bytes."""
+        """The content columns and their types, each one of COLUMN_TYPES."""
         ...
 
     def read(self, path: Path) -> Iterator[Row]:

@@ -74,7 +74,7 @@ class DataVerbs:
 
     def log(self, name: str) -> Rows:
         """The versions of a dataset, oldest first: when, who, why, how many rows, and their tags."""
-        return self.engine.log(name)
+        return self.engine.log(_at(name)[0])
 
     def diff(self, name: str, a: int | str, b: int | str = "") -> dict[str, Any]:
         """What differs between two versions (numbers or tags), by default up to the newest."""

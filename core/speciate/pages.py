@@ -30,6 +30,10 @@ def added(result: Mapping[str, Any]) -> None:
     counts = ("added", "updated", "unchanged", "duplicates")
     say("  " + ", ".join(f"{result[name]} {name}" for name in counts if result[name] or name == "added"))
     say(f"  label from {result['target'] or 'nothing'}: {_some(result['labels'])}; splits: {_some(result['splits'])}")
+    for gap in ("labels_unmatched", "unlabelled"):
+        if result[gap]:
+            some = result["label_gaps"].get(gap.removeprefix("labels_"), [])
+            say(f"  {result[gap]} {gap.replace('_', ' ')}, such as {', '.join(some)}")
     for refused in result["quarantined"]:
         say(f"  refused {refused['path']}: {refused['reason']}")
 
@@ -74,10 +78,13 @@ def logged(result: Mapping[str, Any]) -> None:
 
 
 def compared(result: Mapping[str, Any]) -> None:
-    counts = [(name, value) for name, value in result.items() if isinstance(value, int | str)]
-    table(("what", "count"), counts)
-    for row in result.get("examples", {}).get("relabelled", []):
-        say(f"  {row['id']}: {row.get('old')} is now {row.get('new')}")
+    say(f"{result['dataset']}: from version {result['from']} to {result['to']}")
+    kinds = ("added", "removed", "changed", "relabelled", "resplit")
+    table(("rows", "count"), [(kind, result[kind]["count"]) for kind in kinds])
+    for row in result["relabelled"]["examples"]:
+        say(f"  {row['id']}: {row['old']} is now {row['new']}")
+    for kind, columns in result["columns"].items():
+        say(f"columns {kind}: {', '.join(columns)}") if columns else None
 
 
 def tagged(result: Mapping[str, Any]) -> None:

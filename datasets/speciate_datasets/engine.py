@@ -175,7 +175,7 @@ class LanceEngine:
         done = [
             tidy(self.store, table, older_than_days, [newest[table]] if table in newest else []) for table in tables
         ]
-        return {"tables": done, "bytes_freed": sum(one["bytes_freed"] for one in done)}
+        return {"tables": done, "bytes_change": sum(one["bytes_change"] for one in done)}
 
     def fsck(self, name: str = "", version: int | str | None = None) -> dict[str, Any]:
         """Compare every stored byte with its checksum and every row with the hash it is named by."""

@@ -52,6 +52,11 @@ class Dataset:
             object.__setattr__(self, "version", there.version)
             object.__setattr__(self, "_scan", Scan(self.engine.store, f"dataset.{self.name}", there.version))
 
+    @property
+    def store(self) -> Any:
+        """Where the rows lie: a training loader reads from it."""
+        return self.engine.store
+
     # --- steps ----------------------------------------------------------------------------------------------------
 
     def filter(self, condition: str) -> Dataset:

@@ -158,7 +158,7 @@ class Store:
             if insert:
                 merge = merge.when_not_matched_insert_all()
                 rows = _complete(rows, table.schema)
-            merge.execute(_sent(rows))
+            merge.execute(_sent(rows), on_bad_vectors="null")  # a new row has no vector yet
 
     def append(self, name: str, rows: pa.Table) -> None:
         with self.commit(name, rows.nbytes):

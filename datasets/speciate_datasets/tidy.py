@@ -37,7 +37,7 @@ def tidy(store: Store, name: str, older_than_days: float, kept: Iterable[int]) -
             "table": name,
             "versions": len(after),
             "cleaned": len(set(before) - set(after)),
-            "bytes_freed": size - _size(store.sums(name).folder),
+            "bytes_change": _size(store.sums(name).folder) - size,
             "note": stop,
         }
 

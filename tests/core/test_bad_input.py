@@ -227,7 +227,7 @@ def test_data_that_cannot_be_learnt(refused, typed, file, kind):
     [
         (["text/probe-hash", "dataset=nope"], "no dataset named 'nope'"),
         (["text/probe-hash", "dataset=news@7"], "7"),
-        (["text/probe-hash", "dataset=news@x"], "NAME@NUMBER"),
+        (["text/probe-hash", "dataset=news@x"], "@NUMBER"),
         (["text/prob", "dataset=news"], "did you mean 'text/probe"),
         (["video/probe", "dataset=news"], "no recipe named"),
         (["text/probe-hash", "dataset=news", "method.l2=1"], "no setting named 'method.l2'"),
