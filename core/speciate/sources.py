@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -101,8 +102,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _unreadable(path: Path) -> str:
-    try:
-        with path.open("rb"):
-            return ""
-    except OSError as error:
-        return f"cannot be opened: {error.strerror}"
+    """Asked without opening it: a pipe would wait for ever. What else is wrong shows when it is read."""
+    if not path.is_file():
+        return "cannot be opened: it is no regular file"
+    return "" if os.access(path, os.R_OK) else "cannot be opened: permission denied"

@@ -54,6 +54,12 @@ def _signatures(texts: list[bytes]) -> NDArray[np.uint8]:
     runs, owner = _runs(texts)
     smallest = np.full(len(texts) * BUCKETS, EMPTY)
     for seed in range(1, HASHES + 1):
+        wanting = (smallest.reshape(-1, BUCKETS) == EMPTY).any(axis=1)  # a long text is full after the first hash
+        if not wanting.all():
+            kept = wanting[owner]
+            runs, owner = runs[kept], owner[kept]
+        if not len(runs):
+            break
         hashes = _mix(runs, seed)
         cells = owner * BUCKETS + (hashes >> np.uint64(57)).astype(np.int64)
         again = np.full(len(smallest), EMPTY)
