@@ -12,7 +12,7 @@ from typing import Any
 
 from speciate.errors import SpeciateError, UsageError
 
-__all__ = ["check_name", "new_folder", "read_json", "write_json", "write_text"]
+__all__ = ["check_name", "new_folder", "read_json", "sync", "write_json", "write_text"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
@@ -26,6 +26,7 @@ def check_name(kind: str, name: str) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Whole or not at all, and on the disk when it returns."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,10 +35,10 @@ def write_text(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        sync(path.parent)
     except OSError as error:
-        raise SpeciateError(
-            f"cannot write {path}", str(error), "free some disk space or mend the permissions"
-        ) from error
+        do = "free some disk space or mend the permissions"
+        raise SpeciateError(f"cannot write {path}", error.strerror or str(error), do) from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -60,12 +61,13 @@ def new_folder(path: Path) -> Iterator[Path]:
     temporary.mkdir(parents=True)
     yield temporary
     for file in [*temporary.iterdir(), temporary]:
-        _sync(file)
+        sync(file)
     temporary.rename(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Put one file, or the names in one folder, on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -15,12 +15,13 @@ import pyarrow as pa
 from speciate import Format, Near, Row, SpeciateError, UsageError
 from speciate.contracts import Added, Progress, Reader
 from speciate.errors import unknown
+from speciate.files import check_name, sync, write_json
 from speciate_datasets.dataset import LanceDataset
 from speciate_datasets.fsck import check
 from speciate_datasets.ingest import Asked, Ingest, content_hash, label_counts
 from speciate_datasets.splits import named
 from speciate_datasets.spool import to_arrow
-from speciate_datasets.store import Store, check_name, sync, write_json
+from speciate_datasets.store import Store
 from speciate_datasets.tidy import tidy
 from speciate_datasets.versions import diff, edited, known, log, resolve, schema_hash, table_of, valid, who
 

@@ -21,11 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from speciate import Row, SpeciateError, UsageError
-from speciate.files import new_folder, read_json, write_json
+from speciate.files import check_name, new_folder, read_json, write_json
 from speciate_datasets import blobs
 from speciate_datasets.ingest import content_hash
 from speciate_datasets.scan import Scan
-from speciate_datasets.store import BLOB, KEY, check_name
+from speciate_datasets.store import BLOB, KEY
 
 __all__ = ["export", "import_folder", "jsonl", "parquet"]
 

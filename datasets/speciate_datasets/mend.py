@@ -9,7 +9,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from speciate_datasets.sums import DATA_FILE, HINT, MANIFESTS, Sums, manifest_of, sync
+from speciate.files import sync
+from speciate_datasets.sums import DATA_FILE, HINT, MANIFESTS, Sums, manifest_of
 
 MAGIC = b"LANC"  # the last bytes of a manifest and of a data file
 

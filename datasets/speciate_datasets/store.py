@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -26,9 +25,9 @@ from speciate import Row, SpeciateError, UsageError
 from speciate_datasets import mend
 from speciate_datasets.blobs import field as blob_field
 from speciate_datasets.blobs import is_blob
-from speciate_datasets.sums import Sums, manifest_of, replace, sync
+from speciate_datasets.sums import Sums, manifest_of
 
-__all__ = ["BLOB", "KEY", "Store", "check_name", "sync", "to_rows", "write_json"]
+__all__ = ["BLOB", "KEY", "Store", "to_rows"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 ID = re.compile(r"[0-9a-f]{32}")
@@ -224,19 +223,6 @@ class Store:
             yield
         finally:
             lock.release()
-
-
-def check_name(kind: str, name: str) -> str:
-    """A name that is safe as a folder anywhere."""
-    if not NAME.fullmatch(name):
-        exists = "names are letters, digits, - and _, at most 64, and start with a letter or digit"
-        raise UsageError(f"{name!r} cannot name a {kind}", exists, "choose another name")
-    return name
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Whole or not at all."""
-    replace(path, json.dumps(value, ensure_ascii=False))
 
 
 def _said(error: Exception) -> str:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from speciate import SpeciateError
+from speciate.files import sync, write_text
 
 MANIFESTS, HINT = "_versions", "latest_version_hint.json"
 DATA_FILE = re.compile(rb"([01]{24}[0-9a-f]{26})\.lance")  # as a manifest names them
@@ -96,7 +96,7 @@ class Sums:
         """Forget the files that a cleanup removed."""
         there = set(self.files())
         lines = [f"{digest} {size} {name}\n" for name, (digest, size) in self.known().items() if name in there]
-        replace(self.path, "".join(lines))
+        write_text(self.path, "".join(lines))
         self._checked = {name: right for name, right in self._checked.items() if name in there}
 
     def right(self, name: str) -> bool:
@@ -165,31 +165,6 @@ def fsync_folders(folder: Path, names: Iterable[str]) -> None:
     parents = {parent for name in names for parent in (folder / name).parents if parent.is_relative_to(folder)}
     for path in [*sorted(parents, reverse=True), folder.parent, folder.parent.parent]:
         sync(path)
-
-
-def sync(path: Path) -> None:
-    """Put one file, or the names in one folder, on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def replace(path: Path, text: str) -> None:
-    """A file's new text: whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync(path.parent)
-    except OSError as error:
-        do = "free some disk space or mend the permissions"
-        raise SpeciateError(f"cannot write {path}", error.strerror or str(error), do) from error
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:
