@@ -1,4 +1,4 @@
-"""The gate before production: the receipt holds, and the model is not worse than what serves now, on the same rows."""
+"""The gate before production: the receipt holds, and no score on the test rows is worse than what serves now."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["judge"]
 
 
 def judge(catalog: Catalog, engine: Engine, candidate: Model, served: Model | None) -> dict[str, Any]:
-    """{passed, why, …}: parity first; then a paired comparison on the candidate's test rows."""
+    """{passed, why, …}: parity first; then a paired comparison on the test rows of both."""
     receipt = candidate.receipt
     if receipt.get("holds") is not True:
         return {"passed": False, "why": f"its parity receipt does not hold: {receipt}"}

@@ -226,6 +226,8 @@ def _findings(name: str, report: Mapping[str, Any]) -> Iterable[Row]:
     yield from found(
         "note", "rows unlike all others", report["outliers"]["count"], "look at the rows, drop what is no data"
     )
-    yield from found("note", "rows set aside", report["aside"]["count"], "none: they are near rows of two splits")
+    yield from found(
+        "note", "rows set aside", report["aside"]["count"], "none: they are practically equal to rows of two splits"
+    )
     do = f"speciate run RECIPE dataset={name}, which leaves its base's vectors in the dataset"
     yield from found("note", "no outliers or label errors were looked for", int(not report["features"]), do)
