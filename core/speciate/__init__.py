@@ -12,10 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-from speciate.contracts import Base, Demo, Evaluator, Format, Job, Method, Near, NoOptions, Row, Sample, Server, Store
+from speciate.contracts import (
+    Base,
+    Demo,
+    Evaluator,
+    Format,
+    Job,
+    Method,
+    Near,
+    NoOptions,
+    Preview,
+    Quarantined,
+    Row,
+    Sample,
+    Server,
+    Store,
+)
 from speciate.errors import GateError, SpeciateError, UsageError
 from speciate.hookspecs import hookimpl
-from speciate.modality import TEXT, Array, Modality
+from speciate.modality import FRAMES, IMAGE, POINTS, STRUCTURE, TEXT, VOLUME, Array, Modality
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +38,12 @@ if TYPE_CHECKING:
     from speciate.workspace import Workspace
 
 __all__ = [
+    "FRAMES",
+    "IMAGE",
+    "POINTS",
+    "STRUCTURE",
     "TEXT",
+    "VOLUME",
     "Array",
     "Base",
     "Demo",
@@ -35,6 +55,8 @@ __all__ = [
     "Modality",
     "Near",
     "NoOptions",
+    "Preview",
+    "Quarantined",
     "Row",
     "Sample",
     "Server",

@@ -16,6 +16,7 @@ from speciate.modality import Modality
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from speciate.model import Model
@@ -38,6 +39,7 @@ __all__ = [
     "Near",
     "NoOptions",
     "Predictor",
+    "Preview",
     "Progress",
     "Quarantined",
     "Reader",
@@ -48,6 +50,8 @@ __all__ = [
     "ServerApp",
     "Source",
     "Store",
+    "TogetherReader",
+    "TrainableEncoder",
     "Trainer",
 ]
 
@@ -65,11 +69,28 @@ class NoOptions:
     """For a declaration with nothing to choose."""
 
 
-COLUMN_TYPES = {"string": str, "int64": int, "float64": float, "bool": bool, "bytes": bytes, "blob": bytes}
-"""What a Reader's schema may say, and the Python values that go with it. `blob` is for large bytes."""
+COLUMN_TYPES = {
+    **{"string": str, "int64": int, "float64": float, "bool": bool, "bytes": bytes},
+    "blob": bytes,
+    "file": Path,
+}
+"""What a Reader's schema may say, and the Python values that go with it.
+
+`blob` is for large bytes that fit into memory. `file` is for content of any size, or that several rows share: `read`
+gives a Path (the file it reads, or one it made in `speciate.files.scratch()`), the store keeps the file once by its
+content, and `decode` is given a Path again. A format has one `file` column at most.
+"""
 
 STORE_COLUMNS = ("id", "digest", "source", "row", "label", "group", "split")
 """The columns that every dataset has; a Reader gives `label`, `group` and `split` where it knows them."""
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A file that was refused, and why; the rest went on."""
+
+    path: str
+    reason: str
 
 
 # --- declarations -----------------------------------------------------------------------------------------------
@@ -109,6 +130,18 @@ class Format:
     requires: tuple[str, ...] = ()  # modules that must be importable
     install: str = ""  # what to `pip install` when they are not
     sandbox: bool = True  # read files in limited processes: False only for a parser that cannot crash or hang
+    together: str = ""  # import string of f(path) -> key: files of one key are one thing, for `Reader.read_all`
+    companions: tuple[str, ...] = ()  # patterns of files that a Reader looks up beside its own
+    preview: str = ""  # import string of f(row, sample) -> Preview
+    augment: str = ""  # import string of f(sample, rng) -> Sample: the same thing, seen another way, to train on
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a person looks at: a PNG (or nothing, for text), and a short piece of HTML that needs no script."""
+
+    png: bytes
+    html: str
 
 
 @dataclass(frozen=True)
@@ -237,6 +270,14 @@ class Reader(Protocol):
         ...
 
 
+class TogetherReader(Reader, Protocol):
+    """The Reader of a Format in which several files may be one thing: a series, a folder of frames."""
+
+    def read_all(self, paths: Sequence[Path]) -> Iterator[Row | Quarantined]:
+        """The rows of files that have one key, sorted by path; a Quarantined for a file that has no part in them."""
+        ...
+
+
 class Encoder(Protocol):
     """A Base in memory: samples in, one vector each out."""
 
@@ -251,6 +292,18 @@ class Encoder(Protocol):
 
     def encode(self, samples: Sequence[Sample], tick: Callable[[int], None]) -> NDArray[np.float32]:
         """[n, width]; call `tick(k)` after each k samples."""
+        ...
+
+
+class TrainableEncoder(Encoder, Protocol):
+    """An Encoder whose weights a Method may train: `encode` is `network` over `batch`, in eval mode."""
+
+    def network(self) -> torch.nn.Module:
+        """Takes what `batch` gives, by name, and gives [n, width]; the same module whenever it is asked for."""
+        ...
+
+    def batch(self, samples: Sequence[Sample]) -> Mapping[str, torch.Tensor]:
+        """Samples as the tensors that the network takes."""
         ...
 
 
@@ -310,14 +363,6 @@ class ServerApp(Protocol):
 
 
 # --- storage ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Quarantined:
-    """A file that was refused, and why; the rest went on."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)

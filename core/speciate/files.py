@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from speciate.errors import SpeciateError, UsageError
 
-__all__ = ["check_name", "new_folder", "read_json", "sync", "write_json", "write_text"]
+__all__ = ["check_name", "new_folder", "read_json", "scratch", "scratch_in", "sync", "write_json", "write_text"]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_scratch: ContextVar[Path | None] = ContextVar("scratch", default=None)
 
 
 def check_name(kind: str, name: str) -> str:
@@ -73,3 +76,18 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def scratch() -> Path:
+    """An empty folder of the caller's own, for files that a Reader makes; it is gone soon after they were taken."""
+    return Path(tempfile.mkdtemp(prefix="speciate-", dir=_scratch.get()))
+
+
+@contextmanager
+def scratch_in(folder: Path) -> Iterator[Path]:
+    """Let `scratch` give folders below this one, on the disk where what is made there will stay."""
+    token = _scratch.set(folder)
+    try:
+        yield folder
+    finally:
+        _scratch.reset(token)

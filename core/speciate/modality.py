@@ -1,7 +1,8 @@
 """Modalities: the array signature a Format decodes to and a Base accepts.
 
-A Modality is a value. A plugin that needs a new one writes it down and declares a Format or a Base with it; two
-plugins meet by writing the same name and the same arrays, and the catalog reports the ones that disagree.
+A Modality is a value. The usual ones are below. A plugin that needs another writes it down and declares a Format or a
+Base with it; two plugins meet by writing the same name and the same arrays, and the catalog reports the ones that
+disagree.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["TEXT", "Array", "Modality"]
+__all__ = ["FRAMES", "IMAGE", "POINTS", "STRUCTURE", "TEXT", "VOLUME", "Array", "Modality"]
 
 
 @dataclass(frozen=True)
@@ -51,3 +52,37 @@ class Modality:
 
 
 TEXT = Modality("text", (Array("text", "str"),), "one piece of text")
+
+IMAGE = Modality("image", (Array("pixels", "uint8", ("height", "width", "channel")),), "one picture: RGB, upright")
+
+FRAMES = Modality(
+    "frames",
+    (Array("frames", "uint8", ("time", "height", "width", "channel")),),
+    "pictures of one size in the order of time: RGB, upright",
+)
+
+VOLUME = Modality(
+    "volume",
+    (Array("voxels", "float32", ("depth", "height", "width")), Array("spacing", "float32", ("axis",))),
+    "values in space, and the millimetres between them in the order of the dimensions",
+)
+
+STRUCTURE = Modality(
+    "structure",
+    (
+        Array("sequence", "str"),  # one letter a residue, X where it has none
+        Array("backbone", "float32", ("residue", "atom", "xyz")),  # N, CA, C, O in Angstrom; NaN where there is none
+        Array("chain", "int32", ("residue",)),  # 0, 1, 2 ... in the order of the chains
+        Array("number", "int32", ("residue",)),  # as its author counted
+        Array("atoms", "float32", ("place", "xyz")),  # every heavy atom of the residues
+        Array("element", "uint8", ("place",)),  # atomic numbers
+        Array("residue", "int32", ("place",)),  # which residue an atom belongs to
+    ),
+    "residues and their atoms; a sequence alone has no coordinates",
+)
+
+POINTS = Modality(
+    "points",
+    (Array("points", "float32", ("point", "xyz")), Array("normals", "float32", ("point", "xyz"))),
+    "points of a surface and the directions it faces there: (0, 0, 0) where that is not known",
+)
