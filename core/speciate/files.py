@@ -80,7 +80,10 @@ def sync(path: Path) -> None:
 
 def scratch() -> Path:
     """An empty folder of the caller's own, for files that a Reader makes; it is gone soon after they were taken."""
-    return Path(tempfile.mkdtemp(prefix="speciate-", dir=_scratch.get()))
+    folder = _scratch.get()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="speciate-", dir=folder))
 
 
 @contextmanager

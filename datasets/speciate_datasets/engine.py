@@ -16,6 +16,7 @@ from speciate import Format, Near, Row, SpeciateError, UsageError
 from speciate.contracts import Added, Progress, Reader
 from speciate.errors import unknown
 from speciate.files import check_name, sync, write_json
+from speciate_datasets import contents
 from speciate_datasets.dataset import LanceDataset
 from speciate_datasets.fsck import check
 from speciate_datasets.ingest import Asked, Ingest, content_hash, label_counts
@@ -180,7 +181,8 @@ class LanceEngine:
 
     def fsck(self, name: str = "", version: int | str | None = None) -> dict[str, Any]:
         """Compare every stored byte with its checksum and every row with the hash it is named by."""
-        tables = ["datasets", table_of(name)] if name else self.store.names()
+        own = [table for table in (table_of(name), contents.table_of(name)) if self.store.exists(table)]
+        tables = ["datasets", *own] if name else self.store.names()
         found = [check(self.store, table) for table in tables if not table.startswith("dataset.")]
         records: dict[str, Row] = {}
         with suppress(SpeciateError):  # a damaged log is in `found`

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from speciate import Row
 from speciate_datasets import mend
 from speciate_datasets.store import Store
@@ -115,39 +117,43 @@ def main(root: str, name: str, version: str, *content: str) -> None:
 
 def _contents(store: Store, name: str, version: int, content: Sequence[str]) -> Iterator[Row]:
     """For each batch its damaged rows, then its size."""
-    from speciate_datasets.blobs import is_blob
+    from speciate_datasets.references import file_column
 
-    table = store.open(name, version)
-    blobs = [column for column in content if is_blob(table.schema.field(column))]
-    schema = table.schema.names
+    table, large = store.open(name, version), store.contents(name)
+    file = file_column(table.schema)
+    blobs = [column for column in content if column in large.columns]
     if not content:
         for batch in table.search().limit(None).to_batches():
             yield {"n": batch.num_rows}
         return
-    plain = [column for column in schema if not is_blob(table.schema.field(column))]
-    small = [column for column in plain if column in {*content, "id", "source", "row", "uri", "uri_size", "uri_hash"}]
+    wanted = {*content, "id", "source", "row", "uri", "uri_size", "uri_mtime", "uri_hash"}
+    small = [column for column in table.schema.names if column in wanted]
     for batch in table.search().select(small).with_row_id(True).limit(None).to_batches():
         rows = batch.to_pylist()
         for start in range(0, len(rows), 64 if blobs else BATCH):
             part = rows[start : start + (64 if blobs else BATCH)]
             for column in blobs:
-                fetched = table.fetch_blobs(column, [row["_rowid"] for row in part]).to_pylist()
-                for row, value in zip(part, fetched, strict=True):
+                found = large.read(column, pa.array([row["id"] for row in part])).to_pylist()
+                for row, value in zip(part, found, strict=True):
                     row[column] = value
-            yield from _wrong(store.root, part, content, blobs)
+            yield from _wrong(store.root, part, content, blobs, file)
         yield {"n": len(rows)}
 
 
-def _wrong(root: Path, rows: Sequence[Row], content: Sequence[str], blobs: Sequence[str]) -> Iterator[Row]:
+def _wrong(root: Path, rows: Sequence[Row], content: Sequence[str], blobs: Sequence[str], file: str) -> Iterator[Row]:
     from speciate import SpeciateError
-    from speciate_datasets.references import content as referred
+    from speciate_datasets import references
     from speciate_datasets.stored import row_hash
 
+    whole: dict[str, Path] = {}
     for row in rows:
         what = "its content is not what was added"
         try:
-            if row.get("uri"):
-                row |= {column: referred(row, root) for column in blobs if row[column] is None}
+            if file:
+                whole[row["uri"]] = whole.get(row["uri"]) or references.restored(row, root, whole=True)
+                row[file] = row["uri_hash"]
+            elif row.get("uri"):
+                row |= {column: references.content(row, root) for column in blobs if row[column] is None}
             if row_hash({column: row[column] for column in content}) == row["id"]:
                 continue
         except SpeciateError as error:
