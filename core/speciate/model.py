@@ -137,6 +137,15 @@ class Model:
             found = samples if self.format.sandbox else self._read(paths[0])
             return self._outputs(found)
 
+    def things(self, paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+        """Files as `predict_file` takes them: each alone, or those that are one thing together."""
+        if not self.format.together:
+            return [(path,) for path in paths]
+        groups: dict[str, list[Path]] = {}
+        for path, key in zip(paths, self.sandbox.keys(self.format.together, paths), strict=True):
+            groups.setdefault(key, []).append(path)
+        return [tuple(sorted(group)) for group in groups.values()]
+
     def _outputs(self, samples: Iterable[Sample]) -> list[Row]:
         checked = map(self._checked, samples)
         return [output for batch in batches(checked) for output in self.task.outputs(self._some(batch))]

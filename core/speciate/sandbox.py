@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -52,6 +52,12 @@ class Sandbox:
     def rows(self, rows: Sequence[Row]) -> Iterator[Sample]:
         """The samples of rows."""
         yield from self._asked(("rows", list(rows), False, None))
+
+    def keys(self, together: str, paths: Sequence[Path]) -> list[str]:
+        """What each file belongs to, by a format's `together`; a file that has no key stands alone."""
+        (answer,) = self._asked(("keys", list(paths), False, together))
+        found: list[str] = answer["keys"]
+        return found
 
     def close(self) -> None:
         if self._process is not None:
@@ -149,7 +155,10 @@ def main(handle: int) -> None:
 
 def _answer(connection: Connection, reader: Any, kind: str, what: Sequence[Any], together: bool, scratch: Any) -> None:
     try:
-        for row in what if kind == "rows" else _rows(reader, what, together, scratch):
+        if kind == "keys":
+            _tell(connection, sample=[("keys", "json", [_key(load(scratch), path) for path in what])])
+            what = []
+        for row in what if kind != "files" else _rows(reader, what, together, scratch):
             _send(connection, reader.decode(row))
         _tell(connection, sample=None)
     except MemoryError:
@@ -167,6 +176,13 @@ def _rows(reader: Any, paths: Sequence[Path], together: bool, scratch: Path) -> 
             if isinstance(row, Quarantined):
                 raise SpeciateError(f"cannot read {Path(row.path).name}", row.reason, "leave it out")
             yield row
+
+
+def _key(together: Callable[[Path], str], path: Path) -> str:
+    try:
+        return str(together(path))
+    except Exception:
+        return f"{path}: {id(path)}"  # reading it will say what is wrong
 
 
 def _send(connection: Connection, sample: Sample) -> None:

@@ -18,6 +18,7 @@ from speciate.errors import unknown
 from speciate.files import check_name, sync, write_json
 from speciate_datasets import contents
 from speciate_datasets.dataset import LanceDataset
+from speciate_datasets.forget import forget_files, forget_rows
 from speciate_datasets.fsck import check
 from speciate_datasets.ingest import Asked, Ingest, content_hash, label_counts
 from speciate_datasets.splits import named
@@ -170,14 +171,18 @@ class LanceEngine:
 
     def gc(self, name: str = "", older_than_days: float = 7.0) -> dict[str, Any]:
         """Compact tables and clean their old versions, of one dataset or of everything."""
-        tables = [table_of(name)] if name else self.store.names()
+        own = [table for table in (table_of(name), contents.table_of(name)) if self.store.exists(table)]
+        tables = own if name else self.store.names()
         newest = {table_of(row["name"]): row["version"] for row in self.rows("datasets")}
         if name:
             self._records(name)
         done = [
             tidy(self.store, table, older_than_days, [newest[table]] if table in newest else []) for table in tables
         ]
-        return {"tables": done, "bytes_change": sum(one["bytes_change"] for one in done)}
+        forgotten = sum(forget_rows(self.store, table) for table in tables if table.startswith("dataset."))
+        files = 0 if name else forget_files(self.store, older_than_days)
+        change = sum(one["bytes_change"] for one in done) - files
+        return {"tables": done, "bytes_change": change, "rows_forgotten": forgotten}
 
     def fsck(self, name: str = "", version: int | str | None = None) -> dict[str, Any]:
         """Compare every stored byte with its checksum and every row with the hash it is named by."""

@@ -18,7 +18,7 @@ import pyarrow as pa
 from speciate import Row
 from speciate_datasets import mend
 from speciate_datasets.store import Store
-from speciate_datasets.sums import DATA_FILE, MANIFESTS, manifest_of
+from speciate_datasets.sums import MANIFESTS, manifest_of, stems
 
 SHOWN = 100  # damaged rows named for each table
 BATCH = 4096
@@ -74,9 +74,7 @@ def _missing(store: Store, name: str, known: dict[str, Any], there: set[str]) ->
     tags = {file for file in gone if file.startswith("_refs")}
     named = set()
     for version in versions:
-        named |= {
-            found.decode() for found in DATA_FILE.findall((store.sums(name).folder / manifest_of(version)).read_bytes())
-        }
+        named |= stems((store.sums(name).folder / manifest_of(version)).read_bytes())
     return newest | tags | {file for file in gone if file.startswith("data/") and _stem(file) in named}
 
 

@@ -127,8 +127,8 @@ class Sums:
     def needs(self, version: int) -> set[str]:
         """The files, but for blobs, that reading a version needs."""
         manifest = manifest_of(version)
-        named = DATA_FILE.findall((self.folder / manifest).read_bytes())
-        return {manifest, *(f"data/{stem.decode()}.lance" for stem in named), *self.deletions(version)}
+        named = stems((self.folder / manifest).read_bytes())
+        return {manifest, *(f"data/{stem}.lance" for stem in named), *self.deletions(version)}
 
     def deletions(self, version: int) -> set[str]:
         """Lists of deleted rows that a version may use: of each fragment the last one made before it."""
@@ -138,6 +138,13 @@ class Sums:
             if read.isdigit() and int(read) < version:
                 last[fragment] = max(last.get(fragment, (-1, "")), (int(read), name))
         return {name for _, name in last.values()}
+
+
+def stems(manifest: bytes) -> set[str]:
+    """The data files that hold a version's rows. What led to it, which stands before the manifest proper, names files
+    that a compaction has replaced, too: those need not be there any more."""
+    start = int.from_bytes(manifest[-16:-8], "little")
+    return {found.decode() for found in DATA_FILE.findall(manifest, start if start < len(manifest) else 0)}
 
 
 def manifest_of(version: int) -> str:

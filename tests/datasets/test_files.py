@@ -195,3 +195,34 @@ def test_a_run_and_an_answer(ws, write, tmp_path):
     question.write_text("ax100 by101")
     assert [answer["label"] for answer in ws.model(ran.model).predict_file(question)] == ["a", "b"]
     assert json.dumps(ws.list())
+
+
+def test_gc_forgets_what_no_version_has(ws, write):
+    """A file that only a dropped row pointed at stays while a version has the row; then it goes, a day later."""
+    folder = write(a_tape="one two", b_tape="three")
+    ws.add("d", folder)
+    row = next(row for row in ws.engine.dataset("d").rows() if row["word"] == "three")
+    ws.engine.edit("d", "drop", drop=[row["id"]])
+    for path in kept(ws):
+        os.utime(path, (1, 1))
+    ws.gc()
+    assert sorted(path.read_text() for path in kept(ws)) == ["one two", "three"], "an older version has it"
+    ws.gc(older_than_days=0)
+    assert [path.read_text() for path in kept(ws)] == ["one two"]
+    assert decoded(ws, "d") == ["one", "two"]
+
+
+def test_answers_for_things_of_several_files(ws, write, tmp_path):
+    ws.add("d", write(a01_strip=" ".join(f"{'ab'[i % 2]}{'xy'[i % 2]}{i}" for i in range(80))))
+    model = ws.run("text/probe-hash", dataset="d").model
+    asked = tmp_path / "ask"
+    asked.mkdir()
+    for name, text in {"p-01": "ax100", "p-02": "by101", "q-01": "crumpled", "r-01": "burnt"}.items():
+        (asked / f"{name}.strip").write_text(text)
+    found = ws.predict(model, asked)
+    assert [(Path(one["path"]).name, one["output"]["label"]) for one in found["predictions"]] == [
+        ("p-01.strip", "a"),
+        ("p-01.strip", "b"),
+        ("q-01.strip", "a"),
+    ] or [Path(one["path"]).name for one in found["predictions"]][:2] == ["p-01.strip"] * 2
+    assert [Path(one["path"]).name for one in found["failed"]] == ["r-01.strip"]

@@ -289,3 +289,15 @@ def test_a_merge_replaces_and_inserts_only_if_told(tmp_path):
     assert store.scan("t").to_pylist() == [{"id": "a", "n": 2}]
     store.merge("t", pa.table({"id": ["a", "b"], "n": [3, 3]}, schema=schema), insert=False)
     assert store.scan("t").to_pylist() == [{"id": "a", "n": 3}]
+
+
+def test_what_a_compaction_replaced_is_not_missed(workspace, news):
+    """A manifest also names the files that a compaction has replaced: cleaned away, they are not damage."""
+    workspace.add("news", news)
+    workspace.engine.edit("news", "drop", drop=[workspace.engine.dataset("news").rows()[0]["id"]])
+    done = workspace.gc(older_than_days=0)
+    assert sum(table["cleaned"] for table in done["tables"]) > 3
+    dataset = workspace.engine.dataset("news")
+    dataset.verify(dataset.rows())
+    assert dataset.count() == 239
+    assert workspace.fsck()["damaged"] == []
