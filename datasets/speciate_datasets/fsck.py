@@ -26,7 +26,7 @@ BLOB_BYTES = 64 << 20
 def check(store: Store, name: str, version: int | None = None, content: Sequence[str] = ()) -> dict[str, Any]:
     """One table: its files, then the rows of its newest or of the given version."""
     store.settle(name)
-    damaged = _files(store, name)
+    damaged = files(store, name)
     sums = store.sums(name)
     at = version or next(iter(sums.versions()), None)
     rows = 0
@@ -43,7 +43,7 @@ def check(store: Store, name: str, version: int | None = None, content: Sequence
     }
 
 
-def _files(store: Store, name: str) -> list[Row]:
+def files(store: Store, name: str) -> list[Row]:
     """Files that differ from their checksum, and those that a version needs and are not there."""
     sums = store.sums(name)
     known, there = dict(sums.known()), set(sums.files())

@@ -148,7 +148,9 @@ class Store:
     def merge(self, name: str, rows: pa.Table, insert: bool) -> None:
         """Replace the given columns of the rows that have these ids; with `insert`, add the rows that are not there."""
         with self.commit(name, rows.nbytes):
-            table = self._table(name, rows.schema)
+            if insert and self._created(name, rows):
+                return
+            table = self._db.open_table(name)
             known = set(table.schema.names)
             fresh = [_stored(field) for field in rows.schema if field.name not in known]
             if fresh:
@@ -161,7 +163,8 @@ class Store:
 
     def append(self, name: str, rows: pa.Table) -> None:
         with self.commit(name, rows.nbytes):
-            self._table(name, rows.schema).add(_sent(rows))
+            if not self._created(name, rows):
+                self._db.open_table(name).add(_sent(rows))
 
     def delete(self, name: str, ids: Sequence[str]) -> None:
         """The rows of these ids, which must be hashes: nothing else may come near a predicate."""
@@ -173,10 +176,12 @@ class Store:
                 words = ", ".join(f"'{word}'" for word in ids[start : start + DELETE_IDS])
                 table.delete(f"id IN ({words})")
 
-    def _table(self, name: str, schema: pa.Schema) -> Any:
+    def _created(self, name: str, rows: pa.Table) -> bool:
+        """Make a table that is not there, of these rows, in one commit: its first version has them all."""
         if self.exists(name):
-            return self._db.open_table(name)
-        return self._db.create_table(name, schema=pa.schema([_stored(field) for field in schema]))
+            return False
+        self._db.create_table(name, data=_sent(rows), schema=pa.schema([_stored(field) for field in rows.schema]))
+        return True
 
     @contextmanager
     def commit(self, name: str, size: int = 0) -> Iterator[None]:
