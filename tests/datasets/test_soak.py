@@ -296,7 +296,7 @@ def test_a_thousand_flipped_bits(tmp_path, hostile, make):
     with ThreadPoolExecutor(2) as pool:
         halves = pool.map(flip_all, [root] * 2, [tmp_path / "copy0", tmp_path / "copy1"], [todo[::2], todo[1::2]])
         found = list(zip(todo[::2] + todo[1::2], [one for half in halves for one in half], strict=True))
-    print(Counter((one["training"][:4], one["fsck"], one.get("full")) for _, one in found))
+    print(Counter((str(part[2]).rsplit("/", 1)[0], one["training"][:7], one["fsck"]) for part, one in found))
     assert [pair for pair in found if "died" in pair[1]] == []
     assert [pair for pair in found if pair[1]["training"].startswith("bare")] == []
     missed = [pair for pair in found if not (pair[1]["fsck"] and pair[1]["training"] and pair[1].get("full", True))]
