@@ -244,7 +244,8 @@ class LanceEngine:
                 table, _plain([{**values, **line} for line, values in zip(lines, plain, strict=True)], there)
             )
             write_json(index, self._rows(table))
-            dirty.unlink()
+            with suppress(OSError):  # all is on the disk: a mark that stays only makes the next reader look
+                dirty.unlink()
 
     def _mark(self, index: Path) -> Path:
         """Say, on the disk, that the index is about to be out of date."""
@@ -265,7 +266,7 @@ class LanceEngine:
         rows = self._rows(table)
         index = self.root / "index" / f"{table}.json"
         if index.with_suffix(".dirty").exists():
-            with self.store.lock(table):
+            with suppress(SpeciateError, OSError), self.store.lock(table):  # who may only read goes on
                 write_json(index, self._rows(table))
                 index.with_suffix(".dirty").unlink(missing_ok=True)
         return rows

@@ -17,6 +17,7 @@ from speciate import Row
 from speciate_datasets import mend
 from speciate_datasets.store import Store
 from speciate_datasets.sums import DATA_FILE, HINT, MANIFESTS, manifest_of
+from speciate_datasets.tidy import HOLD
 
 SHOWN = 100  # damaged rows named for each table
 BATCH = 4096
@@ -71,7 +72,7 @@ def _missing(store: Store, name: str, known: dict[str, Any], there: set[str]) ->
     versions = store.sums(name).versions()
     listed = [2**64 - 1 - int(Path(file).stem) for file in gone if file.endswith(".manifest")]
     newest = {manifest_of(version) for version in listed if not versions or version > versions[0]}
-    tags = {file for file in gone if file.startswith("_refs")}
+    tags = {file for file in gone if file.startswith("_refs") and Path(file).stem != HOLD}
     named = set()
     for version in versions:
         named |= {

@@ -5,7 +5,9 @@ import pytest
 
 import speciate
 from speciate import UsageError
+from speciate_datasets.fsck import files
 from speciate_datasets.store import BLOB, KEY, Store
+from speciate_datasets.tidy import HOLD
 
 
 @pytest.fixture
@@ -158,6 +160,34 @@ def test_gc_keeps_what_is_tagged_and_what_is_newest(engine):
     assert caught.value.do
     assert engine.fsck("news")["damaged"] == []
     assert engine.gc(older_than_days=0)["tables"]
+
+
+def test_gc_with_pylance_cleans_between_the_tags(engine):
+    pytest.importorskip("lance", reason="pylance is not installed")
+    versions = [engine.resolve("news"), *(relabel(engine, ids(engine, 2), label) for label in "abcdef")]
+    for version in (versions[2], versions[4]):
+        engine.tag("news", version, f"v{version}")
+    kept = (versions[2], versions[4], versions[6])
+    before = {version: engine.dataset("news", str(version)).rows() for version in kept}
+    done = engine.gc("news", older_than_days=0)
+    assert (done["tables"][0]["cleaned"], done["tables"][0]["note"]) == (4, "")
+    assert [row["version"] for row in engine.log("news") if row["kept"]] == list(kept)
+    assert {version: engine.dataset("news", str(version)).rows() for version in kept} == before
+    assert engine.fsck("news")["damaged"] == []
+    assert sorted(engine.store.tags("dataset.news")) == sorted(f"v{version}" for version in kept[:2])
+
+
+def test_the_tag_of_a_gc_that_was_killed(engine):
+    """It keeps no version for good, and nobody misses it."""
+    first = engine.resolve("news")
+    engine.store.tag("dataset.news", first, HOLD)
+    relabel(engine, ids(engine, 2), "a")
+    engine.gc("news", older_than_days=0)
+    assert engine.store.tags("dataset.news") == {}
+    assert [row["kept"] for row in engine.log("news")] == [False, True]
+    engine.store.tag("dataset.news", engine.resolve("news"), HOLD)
+    next((engine.root / "lance" / "dataset.news.lance").rglob(f"{HOLD}.json")).unlink()
+    assert files(engine.store, "dataset.news") == []
 
 
 def test_gc_leaves_the_young_alone(engine):
