@@ -40,8 +40,8 @@ def write_text(path: Path, text: str) -> None:
         temporary.replace(path)
         sync(path.parent)
     except OSError as error:
-        do = "free some disk space or mend the permissions"
-        raise SpeciateError(f"cannot write {path}", error.strerror or str(error), do) from error
+        exists = f"{error.strerror or error}; {len(text.encode()):,} bytes to write"
+        raise SpeciateError(f"cannot write {path}", exists, "free some disk space or mend the permissions") from error
 
 
 def write_json(path: Path, value: Any) -> None:

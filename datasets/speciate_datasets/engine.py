@@ -25,7 +25,7 @@ from speciate_datasets.splits import named
 from speciate_datasets.spool import to_arrow
 from speciate_datasets.store import Store
 from speciate_datasets.tidy import tidy
-from speciate_datasets.versions import diff, edited, known, log, resolve, schema_hash, table_of, valid, who
+from speciate_datasets.versions import alters, diff, edited, known, log, resolve, schema_hash, table_of, valid, who
 
 
 class LanceEngine:
@@ -55,7 +55,8 @@ class LanceEngine:
         asked = Asked(target, group, named(split, UsageError), labels, reference, jobs)
         ingest = Ingest(self.store, table, format, reader, options, asked, usual)
         ingest.run(files, progress)
-        if not self.store.exists(table):
+        read = ingest.added + ingest.updated + ingest.unchanged + ingest.duplicates
+        if not self.store.exists(table) or (ingest.quarantined and not read):
             reasons = "; ".join(f"{q.path}: {q.reason}" for q in ingest.quarantined[:3])
             raise SpeciateError(f"nothing was added to {name!r}", reasons or "the files hold no rows", "mend the files")
         with self.store.lock(table):  # two who add at once name their versions in the order the versions have
@@ -153,18 +154,22 @@ class LanceEngine:
         self.store.tag(table_of(name), self.resolve(name, str(version)), tag)
 
     def edit(self, name: str, kind: str, rows: pa.Table | None = None, drop: Sequence[str] = (), why: str = "") -> int:
-        """A person's change: new values by id, rows taken out. The version that has it."""
-        records, table = self._records(name), table_of(name)
+        """A person's change: new values by id, rows taken out. The version that has it, be it the last one."""
+        self._records(name)
+        table = table_of(name)
         with self.store.lock(table):
-            record = records[-1]
+            record = self._records(name)[-1]
+            last, now = record["version"], self.store.version(table)  # a killed edit left its rows in the second alone
             changed = edited(self.store, name, rows, record.get("columns", [])) if rows is not None else None
-            known(self.store, name, drop)
-            if changed is not None and changed.num_rows:
+            known(self.store, name, drop, last)
+            altered = changed is not None and any(alters(self.store, name, changed, at) for at in {last, now})
+            if not altered and not drop:
+                print(f"nothing changes: this is version {last} of {name}", file=sys.stderr)  # noqa: T201
+                return int(last)
+            if altered:
                 self.store.merge(table, changed, insert=False)
             if drop:
                 self.store.delete(table, list(drop))
-            if not drop and not (changed is not None and changed.num_rows):
-                return int(record["version"])
             return self._next(name, kind, why, record)
 
     # --- upkeep ---------------------------------------------------------------------------------------------------
@@ -246,7 +251,8 @@ class LanceEngine:
                 table, _plain([{**values, **line} for line, values in zip(lines, plain, strict=True)], there)
             )
             write_json(index, self._rows(table))
-            dirty.unlink()
+            with suppress(OSError):  # all is on the disk: a mark that stays only makes the next reader look
+                dirty.unlink()
 
     def _mark(self, index: Path) -> Path:
         """Say, on the disk, that the index is about to be out of date."""
@@ -267,7 +273,7 @@ class LanceEngine:
         rows = self._rows(table)
         index = self.root / "index" / f"{table}.json"
         if index.with_suffix(".dirty").exists():
-            with self.store.lock(table):
+            with suppress(SpeciateError, OSError), self.store.lock(table):  # who may only read goes on
                 write_json(index, self._rows(table))
                 index.with_suffix(".dirty").unlink(missing_ok=True)
         return rows

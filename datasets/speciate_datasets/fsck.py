@@ -18,7 +18,8 @@ import pyarrow as pa
 from speciate import Row
 from speciate_datasets import mend
 from speciate_datasets.store import Store
-from speciate_datasets.sums import MANIFESTS, manifest_of, stems
+from speciate_datasets.sums import HINT, MANIFESTS, manifest_of, stems
+from speciate_datasets.tidy import HOLD
 
 SHOWN = 100  # damaged rows named for each table
 BATCH = 4096
@@ -28,7 +29,7 @@ BLOB_BYTES = 64 << 20
 def check(store: Store, name: str, version: int | None = None, content: Sequence[str] = ()) -> dict[str, Any]:
     """One table: its files, then the rows of its newest or of the given version."""
     store.settle(name)
-    damaged = _files(store, name)
+    damaged = files(store, name)
     sums = store.sums(name)
     at = version or next(iter(sums.versions()), None)
     rows = 0
@@ -45,7 +46,7 @@ def check(store: Store, name: str, version: int | None = None, content: Sequence
     }
 
 
-def _files(store: Store, name: str) -> list[Row]:
+def files(store: Store, name: str) -> list[Row]:
     """Files that differ from their checksum, and those that a version needs and are not there."""
     sums = store.sums(name)
     known, there = dict(sums.known()), set(sums.files())
@@ -56,6 +57,8 @@ def _files(store: Store, name: str) -> list[Row]:
         damaged.append(_entry(name, str(sums.path.relative_to(store.root)), "is missing: files have no checksums"))
     elif stray := sums.unreadable():
         damaged.append(_entry(name, str(sums.path.relative_to(store.root)), f"{stray} lines cannot be read"))
+    if not sums.hinted():
+        damaged.append(_entry(name, f"{MANIFESTS}/{HINT}", "names another version; the next commit mends it"))
     unlisted = sorted(file for file in there - known.keys() if file.startswith((MANIFESTS, "_refs")))
     damaged += [_entry(name, file, "has no checksum: it was not acknowledged") for file in unlisted]
     return damaged
@@ -71,7 +74,7 @@ def _missing(store: Store, name: str, known: dict[str, Any], there: set[str]) ->
     versions = store.sums(name).versions()
     listed = [2**64 - 1 - int(Path(file).stem) for file in gone if file.endswith(".manifest")]
     newest = {manifest_of(version) for version in listed if not versions or version > versions[0]}
-    tags = {file for file in gone if file.startswith("_refs")}
+    tags = {file for file in gone if file.startswith("_refs") and Path(file).stem != HOLD}
     named = set()
     for version in versions:
         named |= stems((store.sums(name).folder / manifest_of(version)).read_bytes())

@@ -24,7 +24,7 @@ from speciate import Row, SpeciateError, UsageError
 from speciate_datasets import contents, mend
 from speciate_datasets.blobs import field as blob_field
 from speciate_datasets.contents import Contents, parted, stored
-from speciate_datasets.sums import Sums, manifest_of
+from speciate_datasets.sums import HINT, MANIFESTS, Sums, manifest_of
 
 __all__ = ["BLOB", "KEY", "Store", "to_rows"]
 
@@ -97,6 +97,8 @@ class Store:
             if versions := mend.broken(sums):
                 mend.aside(self.root, name, sums, versions)
             sums.vouch()
+            if not sums.hinted():  # the writer was killed before it noted its version
+                (sums.folder / MANIFESTS / HINT).unlink()
 
     def scan(self, name: str, columns: Sequence[str] | None = None, version: int | None = None) -> pa.Table:
         query = self.open(name, version).search()
@@ -145,7 +147,9 @@ class Store:
         if content is not None and insert:
             self._keep(contents.table_of(name), content)
         with self.commit(name, rows.nbytes):
-            table = self._table(name, rows.schema)
+            if insert and self._created(name, rows):
+                return
+            table = self._db.open_table(name)
             known = set(table.schema.names)
             fresh = [field for field in rows.schema if field.name not in known]
             if fresh:
@@ -168,7 +172,8 @@ class Store:
 
     def append(self, name: str, rows: pa.Table) -> None:
         with self.commit(name, rows.nbytes):
-            self._table(name, rows.schema).add(rows)
+            if not self._created(name, rows):
+                self._db.open_table(name).add(rows)
 
     def delete(self, name: str, ids: Sequence[str]) -> None:
         """The rows of these ids, which must be hashes: nothing else may come near a predicate."""
@@ -180,10 +185,12 @@ class Store:
                 words = ", ".join(f"'{word}'" for word in ids[start : start + DELETE_IDS])
                 table.delete(f"id IN ({words})")
 
-    def _table(self, name: str, schema: pa.Schema) -> Any:
+    def _created(self, name: str, rows: pa.Table) -> bool:
+        """Make a table that is not there, of these rows, in one commit: its first version has them all."""
         if self.exists(name):
-            return self._db.open_table(name)
-        return self._db.create_table(name, schema=schema)
+            return False
+        self._db.create_table(name, data=rows)
+        return True
 
     @contextmanager
     def commit(self, name: str, size: int = 0) -> Iterator[None]:

@@ -134,7 +134,7 @@ def test_what_is_acknowledged_is_on_the_disk(workspace, news, synced):
         lambda: workspace.engine.append("models", [{"name": "m"}]),
         lambda: workspace.engine.append("models", [{"name": "n"}]),
         lambda: _features(workspace),
-        lambda: workspace.engine.tag("news", 2, "kept"),
+        lambda: workspace.engine.tag("news", 1, "kept"),
     ]
     for step in steps:
         synced.clear()
@@ -261,10 +261,10 @@ def test_a_disk_that_is_full(tmp_path, news):
 
 def test_versions_that_are_not_there(workspace, news):
     workspace.add("news", news)
-    for version in (99, 1, 0):
+    for version in (99, 2, 0):
         with pytest.raises(UsageError, match=f"no version of news named '{version}'") as caught:
             workspace.engine.dataset("news", version)
-        assert "there is: 2" in caught.value.exists
+        assert "there is: 1" in caught.value.exists
 
 
 def test_a_lock_that_is_held_too_long(workspace, monkeypatch, tmp_path):
