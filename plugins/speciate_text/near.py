@@ -18,8 +18,8 @@ from speciate import Row
 __all__ = ["signatures"]
 
 BUCKETS, RUN, HASHES = 128, 5, 4
-CHUNK_TEXTS, CHUNK_BYTES = 512, 1 << 18  # at a time, so that the buckets stay in the processor's cache
-EMPTY = np.uint32(0xFFFFFFFF)
+CHUNK_TEXTS, CHUNK_BYTES = 512, 1 << 16  # at a time, so that the buckets stay in the processor's cache
+EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 PLAIN = bytes(b if chr(b).isalnum() or b >= 128 else 32 for b in range(256))
 TYPOGRAPHIC = dict.fromkeys([*range(0x2010, 0x2070), *range(0x3000, 0x3040), *b"\xa1\xab\xb7\xbb\xbf"], " ")
 
@@ -46,44 +46,62 @@ def _normal(text: str) -> bytes:
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text).translate(TYPOGRAPHIC)
     data = text.lower().encode(errors="replace")
-    words = data.translate(PLAIN).split() or data.split()
-    return b" ".join(words).ljust(RUN, b"\0")
+    words = data.translate(PLAIN)
+    while b"  " in words:  # faster than to split it and join it again
+        words = words.replace(b"  ", b" ")
+    return (words.strip() or b" ".join(data.split())).ljust(RUN, b"\0")
 
 
 def _signatures(texts: list[bytes]) -> NDArray[np.uint8]:
-    runs, owner = _runs(texts)
-    smallest = np.full(len(texts) * BUCKETS, EMPTY)
+    smallest = np.full((len(texts), BUCKETS), EMPTY)
+    wanting, runs = np.arange(len(texts)), _runs(texts)
     for seed in range(1, HASHES + 1):
-        wanting = (smallest.reshape(-1, BUCKETS) == EMPTY).any(axis=1)  # a long text is full after the first hash
-        if not wanting.all():
-            kept = wanting[owner]
-            runs, owner = runs[kept], owner[kept]
-        if not len(runs):
-            break
-        hashes = _mix(runs, seed)
-        cells = owner * BUCKETS + (hashes >> np.uint64(57)).astype(np.int64)
-        again = np.full(len(smallest), EMPTY)
-        np.minimum.at(again, cells, (hashes >> np.uint64(20)).astype(np.uint32) & ~np.uint32(1 << 31))
-        smallest = np.where(smallest == EMPTY, again, smallest)
-    return (_filled(smallest.reshape(-1, BUCKETS)) & np.uint32(255)).astype(np.uint8)
+        found = smallest[wanting]
+        np.copyto(found, _smallest(*runs, seed), where=found == EMPTY)
+        smallest[wanting] = found
+        empty = (found == EMPTY).any(axis=1)  # a long text is full after the first hash
+        if not empty.all():
+            wanting = wanting[empty]
+            if not len(wanting):
+                break
+            runs = _runs([texts[i] for i in wanting])
+    return (_filled(smallest) >> np.uint64(33)).astype(np.uint8)
 
 
-def _runs(texts: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Every run of 5 bytes inside one text as a number, and whose text it is."""
-    owner = np.repeat(np.arange(len(texts)), [len(text) - RUN + 1 for text in texts])
+def _runs(texts: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]:
+    """Every 5 bytes as a number, the first bucket of the text they begin in, and where each text ends."""
+    ends = np.cumsum([len(text) for text in texts])
     data = np.frombuffer(b"".join(texts) + bytes(8), dtype=np.uint8)
-    words: NDArray[np.uint64] = np.ndarray((len(data) - 7,), "<u8", data, strides=(1,))
-    first = np.arange(len(owner)) + (RUN - 1) * owner
-    return words[first] & np.uint64((1 << 8 * RUN) - 1), owner
+    words: NDArray[np.uint64] = np.ndarray((len(data) - 8,), "<u8", data, strides=(1,))
+    buckets = np.zeros(len(words), dtype=np.uint64)
+    buckets[ends[:-1]] = BUCKETS
+    return words & np.uint64((1 << 8 * RUN) - 1), np.cumsum(buckets), ends
+
+
+def _smallest(
+    runs: NDArray[np.uint64], buckets: NDArray[np.uint64], ends: NDArray[np.int64], seed: int
+) -> NDArray[np.uint64]:
+    """[texts, buckets]: the smallest hash of a run in each."""
+    hashes = _mix(runs, seed)
+    cells = hashes >> np.uint64(57)
+    cells += buckets
+    hashes <<= np.uint64(13)
+    hashes[ends[:, None] - np.arange(1, RUN)] = EMPTY  # what begins in one text and ends in another
+    smallest = np.full(len(ends) * BUCKETS, EMPTY)
+    np.minimum.at(smallest, cells.view(np.int64), hashes)
+    return smallest.reshape(-1, BUCKETS)
 
 
 def _mix(runs: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
     """A hash: its high bits choose the bucket, bits further down the order within it and what is kept."""
-    mixed = (runs + np.uint64(seed << 48)) * np.uint64(0x9E3779B97F4A7C15)
-    return (mixed ^ (mixed >> np.uint64(32))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = runs + np.uint64(seed << 48)
+    mixed *= np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    return mixed
 
 
-def _filled(smallest: NDArray[np.uint32]) -> NDArray[np.uint32]:
+def _filled(smallest: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Empty buckets take what their nearest neighbour to the left has, round the end."""
     own = np.where(smallest == EMPTY, -1, np.arange(BUCKETS))
     nearest = np.maximum.accumulate(own, axis=1)
