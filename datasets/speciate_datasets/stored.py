@@ -109,17 +109,23 @@ class Maker:
         stored: Row = {free: row[key] for key, free in _others(tuple(row), self._taken(columns))}
         label = said.get("label") if self._task.labelled else row.get(columns.target)
         group = said["group"] if "group" in said else row.get(columns.group)
-        stored |= content
         stored["label"] = None if _absent(label) else _text(label)
         stored["group"] = "" if _absent(group) else _text(group)
         split = self._task.split or named(said.get("split") or row.get("split"))
         where = {"source": self._file.source, "row": number, "split": split}
-        return {"id": row_hash(content), "digest": row_hash(stored), **stored, **where}
+        hashed = _hashed(content)  # the larger part: it is written once for both
+        hashes = {"id": _hash(hashed), "digest": _hash(_hashed(stored) | hashed)}
+        return {**hashes, **stored, **content, **where}
 
     def _taken(self, columns: Columns) -> frozenset[str]:
         """The columns that are stored under other names, or as content."""
         target = () if self._task.labelled else (columns.target,)
-        return frozenset((*self._kinds, "split", *target, *({"group"} & {columns.group})))
+        return _own((*self._kinds, *target), columns.group)
+
+
+@functools.lru_cache(maxsize=256)
+def _own(names: tuple[str, ...], group: str) -> frozenset[str]:
+    return frozenset((*names, "split", *({"group"} & {group})))
 
 
 @functools.lru_cache(maxsize=256)
@@ -154,12 +160,23 @@ def typed(name: str, row: Row, kind: type) -> Any:
 
 def row_hash(values: Mapping[str, Any]) -> str:
     """128 bits of what the values say; bytes count as bytes."""
-    state = hashlib.blake2b(digest_size=16)
-    for name in sorted(values):
-        value = values[name]
+    return _hash(_hashed(values))
+
+
+def _hashed(values: Mapping[str, Any]) -> dict[str, tuple[bytes, bytes]]:
+    """What of each value goes into a hash: its name and size, and itself."""
+    found = {}
+    for name, value in values.items():
         data = value if isinstance(value, bytes) else _json(value).encode("utf-8", "surrogatepass")
-        state.update(f"{name}:{type(value) is bytes}:{len(data)}:".encode())
-        state.update(data)
+        found[name] = (f"{name}:{type(value) is bytes}:{len(data)}:".encode(), data)
+    return found
+
+
+def _hash(parts: Mapping[str, tuple[bytes, bytes]]) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    for name in sorted(parts):
+        for part in parts[name]:
+            state.update(part)
     return state.hexdigest()
 
 
