@@ -103,7 +103,7 @@ class Maker:
         self._task, self._file, self._said = task, file, said
         self._kinds = {name: COLUMN_TYPES[kind] for name, kind in task.schema.items()}
         self._file_column = next((name for name, kind in task.schema.items() if kind == "file"), "")
-        self._keep = Keeper(Path(task.home), task.reference)
+        self._keep = Keeper(Path(task.home), task.reference) if self._file_column else None
 
     @property
     def used(self) -> str:
@@ -113,25 +113,30 @@ class Maker:
     def row(self, row: Row, number: int) -> Row:
         columns, said = self.columns.look(row), self._said
         content = {name: typed(name, row, kind) for name, kind in self._kinds.items()}
-        kept = self._keep(content[self._file_column]) if self._file_column else {}
+        kept = self._keep(content[self._file_column]) if self._keep else {}
         if kept:
             content[self._file_column] = kept["uri_hash"]
         stored: Row = {free: row[key] for key, free in _others(tuple(row), self._taken(columns))}
         label = said.get("label") if self._task.labelled else row.get(columns.target)
         group = said["group"] if "group" in said else row.get(columns.group)
-        stored |= content
         stored["label"] = None if _absent(label) else _text(label)
         stored["group"] = "" if _absent(group) else _text(group)
         split = self._task.split or named(said.get("split") or row.get("split"))
         where = {"source": self._file.source, "row": number, "split": split}
-        digest = row_hash(stored)
-        stored.pop(self._file_column, None)
-        return {"id": row_hash(content), "digest": digest, **stored, **kept, **where}
+        hashed = _hashed(content)  # the larger part: it is written once for both
+        hashes = {"id": _hash(hashed), "digest": _hash(_hashed(stored) | hashed)}
+        content.pop(self._file_column, None)
+        return {**hashes, **stored, **content, **kept, **where}
 
     def _taken(self, columns: Columns) -> frozenset[str]:
         """The columns that are stored under other names, or as content."""
         target = () if self._task.labelled else (columns.target,)
-        return frozenset((*self._kinds, "split", *target, *({"group"} & {columns.group})))
+        return _own((*self._kinds, *target), columns.group)
+
+
+@functools.lru_cache(maxsize=256)
+def _own(names: tuple[str, ...], group: str) -> frozenset[str]:
+    return frozenset((*names, "split", *({"group"} & {group})))
 
 
 @functools.lru_cache(maxsize=256)
@@ -166,12 +171,23 @@ def typed(name: str, row: Row, kind: type) -> Any:
 
 def row_hash(values: Mapping[str, Any]) -> str:
     """128 bits of what the values say; bytes count as bytes."""
-    state = hashlib.blake2b(digest_size=16)
-    for name in sorted(values):
-        value = values[name]
+    return _hash(_hashed(values))
+
+
+def _hashed(values: Mapping[str, Any]) -> dict[str, tuple[bytes, bytes]]:
+    """What of each value goes into a hash: its name and size, and itself."""
+    found = {}
+    for name, value in values.items():
         data = value if isinstance(value, bytes) else _json(value).encode("utf-8", "surrogatepass")
-        state.update(f"{name}:{type(value) is bytes}:{len(data)}:".encode())
-        state.update(data)
+        found[name] = (f"{name}:{type(value) is bytes}:{len(data)}:".encode(), data)
+    return found
+
+
+def _hash(parts: Mapping[str, tuple[bytes, bytes]]) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    for name in sorted(parts):
+        for part in parts[name]:
+            state.update(part)
     return state.hexdigest()
 
 
