@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -204,9 +205,10 @@ class RowLoader:
             yield pinned(batch) if self._pins() else batch
 
     def _here(self, mine: list[Positions], epoch: int) -> Iterator[Any]:
-        """Small columns are taken for many batches at once; blobs batch by batch."""
-        rows, several = self.rows, max(1, BLOCK_ROWS // self.batch_size)
-        for block in (mine[i : i + several] for i in range(0, len(mine), several)):
+        """Small columns are taken for many batches at once, but for the first, that are waited for; blobs one by one."""
+        rows, most = self.rows, max(1, BLOCK_ROWS // self.batch_size)
+        cuts = list(accumulate((min(2**i, most) for i in range(len(mine))), initial=0))
+        for block in (mine[a:b] for a, b in pairwise(cuts) if a < len(mine)):
             small, at = rows.small(np.concatenate(block)), 0
             for positions in block:
                 part = {name: column.slice(at, len(positions)) for name, column in small.items()}
