@@ -22,6 +22,8 @@ from speciate_datasets.references import file_column
 from speciate_datasets.store import Store
 from speciate_datasets.stored import row_hash
 
+BATCH = 8192  # rows that a scan gives at once
+
 Columns = dict[str, Any]
 """A batch: each column as an Arrow array, a blob column as a list of memoryviews."""
 
@@ -105,16 +107,16 @@ class Rows:
         there = self._scan(everything, self.where.memory)
         there = self._scan(needed) if there is None else there
         if self.where.split:
-            there = there.filter(pc.equal(there["split"], self.where.split))
+            there = _filtered(there, pc.equal(there["split"], self.where.split))
         if self.where.ids is not None:
-            there = there.filter(pc.is_in(there["id"], pa.array(self.where.ids, pa.string())))
-        ordered = there.take(pc.sort_indices(there["id"])) if there.num_rows else there
-        return ordered.combine_chunks()
+            there = _filtered(there, pc.is_in(there["id"], pa.array(self.where.ids, pa.string())))
+        there = there.combine_chunks()  # before it is put in order: rows of many chunks cost thrice as much to take
+        return there.take(pc.sort_indices(there["id"])) if there.num_rows else there
 
     def _scan(self, columns: list[str], limit: float = math.inf) -> Any:
         """These columns of all rows, or nothing where they are larger than the limit."""
         query = self._table.search().select(columns).with_row_id(True).limit(None)
-        reader, batches, size = query.to_batches(), [], 0
+        reader, batches, size = query.to_batches(BATCH), [], 0
         for batch in reader:
             batches.append(batch)
             size += batch.nbytes
@@ -175,6 +177,11 @@ def plain(column: Any) -> list[Any]:
         return [bytes(value) if isinstance(value, memoryview) else value for value in column]
     values: list[Any] = column.to_pylist()
     return values
+
+
+def _filtered(there: pa.Table, mask: pa.ChunkedArray) -> pa.Table:
+    """The rows that a mask lets through; where that is all, no copy of them."""
+    return there if pc.all(mask).as_py() else there.filter(mask)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
