@@ -297,3 +297,11 @@ def test_only_damaged_files_are_an_error_also_for_a_dataset_that_is_there(engine
     assert (code, "nothing was added to 'news'" in err, "bad.jsonl" in err) == (1, True, True), (out, err)
     assert len(engine.log("news")) == 1
     assert cli("add", "news", bad, good).returncode == 0
+
+
+def test_a_version_can_be_shown(workspace, news):
+    workspace.add("news", news)
+    workspace.tag("news", "gold")
+    workspace.engine.edit("news", "drop", drop=[workspace.engine.dataset("news").rows()[0]["id"]], why="odd")
+    assert [workspace.show(f"news@{at}")["datasets"]["rows"] for at in ("gold", "1")] == [240, 240]
+    assert workspace.show("news")["datasets"]["rows"] == 239
