@@ -88,16 +88,13 @@ class Ours:
     def write(self, folder, kind, made):
         import pyarrow as pa
 
-        from speciate_datasets import blobs
-        from speciate_datasets.store import KEY, Store
+        from speciate_datasets.store import BLOB, KEY, Store
 
-        what = pa.field("what", pa.large_binary() if kind == "blob" else pa.string())
-        fields = [KEY, pa.field("split", pa.string())]
-        there = pa.schema([*fields, blobs.field("what") if kind == "blob" else what])
-        table = Store(folder)._db.create_table("dataset.d", schema=there)
+        large = pa.field("what", pa.large_binary(), metadata=BLOB)
+        schema = pa.schema([KEY, ("split", pa.string()), large if kind == "blob" else ("what", pa.string())])
         made = list(made)
         ids = [f"{i * 2654435761 % 2**32:032x}" for i in range(len(made))]
-        table.add(pa.table([ids, ["train"] * len(made), made], schema=pa.schema([*fields, what])))
+        Store(folder).merge("dataset.d", pa.table([ids, ["train"] * len(made), made], schema=schema), insert=True)
 
     def load(self, folder, kind, size):
         from speciate_datasets.loader import RowLoader

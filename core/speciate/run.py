@@ -103,7 +103,7 @@ class Run:
 
     @cached_property
     def _labelled(self) -> list[Row]:
-        return [row for row in self.dataset.rows() if row["label"] is not None]
+        return [row for row in self.dataset.rows(content=False) if row["label"] is not None]
 
     @cached_property
     def task(self) -> Task:
@@ -174,7 +174,8 @@ class Run:
             with self.clock.stage("save"):
                 save(folder, info, tensors)
             with self.clock.stage("parity"):
-                receipt = self._parity(folder, tensors, self._examples(probe.rows[:PARITY_ROWS]))
+                rows = self.dataset.filled(probe.rows[:PARITY_ROWS])
+                receipt = self._parity(folder, tensors, self._examples(rows))
             write_json(folder / RECEIPT, receipt | {"files": hashes(folder)})
             write_text(folder / "README.md", card.render(info, receipt))
         with self.clock.stage("commit"):

@@ -125,9 +125,9 @@ class Workspace(DataVerbs):
         files, strangers = sources.of_format(chosen.format, paths)
         predictions: Rows = []
         failed = [dataclasses.asdict(stranger) for stranger in strangers]
-        for path in files:
+        for path, *others in chosen.things(files):
             try:
-                outputs = chosen.predict_file(path)
+                outputs = chosen.predict_file(path, *others)
             except SpeciateError as error:
                 failed.append({"path": str(path), "reason": " ".join(str(error).split("\n"))})
                 continue

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from speciate import SpeciateError, UsageError
 from speciate.errors import unknown
-from speciate_datasets.blobs import ADDRESS, ROW_ID, Blobs, is_blob
+from speciate_datasets.blobs import ADDRESS, ROW_ID, is_blob
 from speciate_datasets.store import Store
 
 BATCH = 8192  # rows
@@ -128,12 +128,11 @@ class Scan:
         schema = self.schema()
         blobs = [name for name in columns if name in schema.names and is_blob(schema.field(name))]
         size = size or (BLOB_BATCH if blobs else BATCH)
-        table = self.store.open(self.table, self.version)
-        for part in self._streamed(table, columns, size) if self.plain else self._taken(table, columns, size):
+        table, contents = self.store.open(self.table, self.version), self.store.contents(self.table)
+        small = [name for name in columns if name not in blobs] + (["id"] if blobs and "id" not in columns else [])
+        for part in self._streamed(table, small, size) if self.plain else self._taken(table, small, size):
             for name in blobs:
-                at = part.schema.get_field_index(name)
-                contents = Blobs(table, name, part, fast=False).read(range(part.num_rows))
-                part = part.set_column(at, name, pa.array([c and bytes(c) for c in contents], pa.large_binary()))
+                part = part.append_column(name, contents.read(name, part["id"]))
             yield part.select(list(columns))
 
     def _streamed(self, table: Any, columns: Sequence[str], size: int) -> Iterator[pa.Table]:

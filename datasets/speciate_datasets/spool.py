@@ -16,6 +16,7 @@ from speciate import Row, SpeciateError
 
 ROWS = 20_000  # in one chunk
 CHUNK_BYTES = 32 << 20
+SIZED = (str, bytes)
 
 Types = dict[str, pa.DataType]
 Signatures = Callable[[Sequence[Row]], pa.Array]
@@ -38,7 +39,7 @@ class Spool:
 
     def add(self, row: Row) -> None:
         self._rows.append(row)
-        self._bytes += sum(len(value) for value in row.values() if isinstance(value, str | bytes))
+        self._bytes += sum([len(value) for value in row.values() if isinstance(value, SIZED)])
         if len(self._kept) + len(self._rows) >= ROWS or self._bytes >= CHUNK_BYTES:
             self._spill()
 

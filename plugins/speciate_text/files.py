@@ -21,6 +21,7 @@ from speciate_text.options import TextOptions
 
 __all__ = ["LIMIT", "records"]
 
+SHORT = 1 << 16  # bytes of a document that is read at once
 LIMIT = 1 << 26  # characters in one line, field or document: a file without line ends must not fill the memory
 Record = tuple[str, dict[str, Any]]
 
@@ -50,8 +51,7 @@ def _kind(path: Path) -> Callable[[Path, str, TextOptions], Iterator[Record]]:
         return _json
     if kind in (".csv", ".tsv", ".tab"):
         return _table
-    with path.open("rb") as file:
-        return _parquet if kind == ".parquet" or file.read(4) == b"PAR1" else _document
+    return _parquet if kind == ".parquet" else _document
 
 
 def _encoding(name: str) -> str:
@@ -184,14 +184,30 @@ def _parquet(path: Path, encoding: str, options: TextOptions) -> Iterator[Record
 
 
 def _document(path: Path, encoding: str, options: TextOptions) -> Iterator[Record]:
-    with _bytes(path) as raw, io.TextIOWrapper(raw, encoding) as file:
-        text = file.read(LIMIT + 1)
+    with _bytes(path) as raw:
+        data = raw.read(SHORT)
+        if data.startswith(b"PAR1"):
+            yield from _parquet(path, encoding, options)
+            return
+        text = _long(raw, encoding) if len(data) == SHORT else _decoded(data, encoding)
     if len(text) > LIMIT:
         raise _too_long(path.name)
     if "\0" in text:
         raise _binary(path)
     if text:
         yield "", {"text": text, "folder": path.absolute().parent.name}
+
+
+def _decoded(data: bytes, encoding: str) -> str:
+    """A short document at once, as a text file is read: whatever ends its lines is one sign."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    return io.IncrementalNewlineDecoder(decoder, translate=True).decode(data, final=True)
+
+
+def _long(raw: gzip.GzipFile | io.BufferedReader, encoding: str) -> str:
+    raw.seek(0)
+    with io.TextIOWrapper(raw, encoding) as file:
+        return file.read(LIMIT + 1)
 
 
 def _binary(path: Path) -> SpeciateError:

@@ -19,6 +19,7 @@ __all__ = ["TextReader"]
 
 GUESSES = ("text", "sentence", "content", "body", "document", "message", "review", "comment", "abstract", "title")
 RESERVED = frozenset({"text", "id", "source", "row", "added_in"})  # ours or the store's; a file's own gets "_" behind
+PLAIN = (str, bool, int, float, bytes)
 
 
 class TextReader:
@@ -90,7 +91,7 @@ def _others(record: Mapping[str, Any], column: str) -> Row:
 
 def _plain(value: Any) -> Any:
     """A value as the store keeps it; nested ones as JSON."""
-    if value is None or isinstance(value, str | bool | int | float | bytes):
+    if value is None or isinstance(value, PLAIN):
         return value
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False, default=str)
