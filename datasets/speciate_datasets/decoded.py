@@ -114,6 +114,12 @@ class Decoded:
             self._stop(error)
         self._flushed, self._size = self._at, _bytes(self.folder.parent)
 
+    def close(self) -> None:
+        self.flush()
+        if self._file is not None:
+            self._file.close()
+            self.full = True
+
     def _stop(self, error: OSError) -> None:
         self.full = True
         warnings.warn(f"decoded samples are no longer kept in {self.folder}: {error}", stacklevel=2)

@@ -247,7 +247,7 @@ class RowLoader:
                     yield self.recipe.batch(rows, positions, part, epoch, kept)
         finally:
             if kept is not None:
-                kept.flush()
+                kept.close()
 
     def _in_workers(self, mine: list[Positions], epoch: int) -> Iterator[Any]:
         """Decoded in other processes, never forked (Lance must not be), in their order."""

@@ -98,7 +98,7 @@ def start(where: Where, recipe: Recipe) -> None:
     kept = recipe.kept()
     _there = Rows(where), recipe, kept
     if kept is not None:
-        Finalize(None, kept.flush, exitpriority=1)
+        Finalize(None, kept.close, exitpriority=1)
 
 
 def make(positions: Positions, epoch: int) -> Any:
