@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from speciate import SpeciateError, UsageError
 from speciate.errors import unknown
+from speciate_datasets import references
 from speciate_datasets.blobs import ADDRESS, ROW_ID, is_blob
 from speciate_datasets.store import Store
 
@@ -129,11 +130,22 @@ class Scan:
         blobs = [name for name in columns if name in schema.names and is_blob(schema.field(name))]
         size = size or (BLOB_BATCH if blobs else BATCH)
         table, contents = self.store.open(self.table, self.version), self.store.contents(self.table)
-        small = [name for name in columns if name not in blobs] + (["id"] if blobs and "id" not in columns else [])
+        referred = blobs and "uri" in schema.names
+        needed = [*(["id"] if blobs else []), *(references.COLUMNS if referred else [])]
+        small = list(dict.fromkeys([*(name for name in columns if name not in blobs), *needed]))
         for part in self._streamed(table, small, size) if self.plain else self._taken(table, small, size):
             for name in blobs:
-                part = part.append_column(name, contents.read(name, part["id"]))
+                found = contents.read(name, part["id"])
+                part = part.append_column(name, self._referred(part, found) if referred and found.null_count else found)
             yield part.select(list(columns))
+
+    def _referred(self, rows: pa.Table, found: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+        """Content with that of the rows whose bytes were left in their files."""
+        where = rows.select(list(references.COLUMNS)).to_pylist()
+        root = self.store.root.absolute()
+        pairs = zip(found.to_pylist(), where, strict=True)
+        values = [references.content(at, root) if value is None and at["uri"] else value for value, at in pairs]
+        return pa.array(values, pa.large_binary())
 
     def _streamed(self, table: Any, columns: Sequence[str], size: int) -> Iterator[pa.Table]:
         with self.explained():

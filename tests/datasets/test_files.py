@@ -226,3 +226,25 @@ def test_answers_for_things_of_several_files(ws, write, tmp_path):
         ("q-01.strip", "a"),
     ] or [Path(one["path"]).name for one in found["predictions"]][:2] == ["p-01.strip"] * 2
     assert [Path(one["path"]).name for one in found["failed"]] == ["r-01.strip"]
+
+
+def test_an_export_has_the_files(ws, write, tmp_path):
+    folder = write(a_tape="one two", b_tape="three")
+    ws.add("d", folder, reference=True)
+    out = ws.dataset("d").export(tmp_path / "out")
+    for path in folder.iterdir():
+        path.unlink()
+    other = speciate.open(tmp_path / "other", catalog=ws.catalog, quiet=True)
+    other.import_folder(out)
+    assert decoded(other, "d") == ["one", "three", "two"]
+    dataset = other.engine.dataset("d")
+    dataset.verify(dataset.rows(content=False))
+    assert other.fsck()["damaged"] == []
+    changed = next((out / "files").iterdir())
+    changed.write_text("six six")
+    with pytest.raises(SpeciateError, match="is damaged") as caught:
+        other.import_folder(out, "again")
+    assert "was changed" in caught.value.exists
+    changed.unlink()
+    with pytest.raises(SpeciateError, match="is damaged"):
+        other.import_folder(out, "again")
