@@ -1,7 +1,8 @@
 """Files out and datasets in: one Parquet or JSONL file of any rows, and one portable folder of a whole version.
 
-The folder has Parquet files of rows with the bytes of large content, and `manifest.json`: what the dataset is, how it
-came to be, and a hash of each file. Import checks them all, and that the rows say what they said: their content hash.
+The folder has Parquet files of rows with the bytes of large content, beside them the files that rows refer to (named by
+the hash of what they hold, so each is there once), and `manifest.json`: what the dataset is, how it came to be, and a
+hash of each file. Import checks them all, and that the rows say what they said: their content hash.
 Vectors are left out; they are computed again.
 """
 
@@ -12,7 +13,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +26,8 @@ from speciate import Row, SpeciateError, UsageError
 from speciate.files import check_name, new_folder, read_json, write_json
 from speciate_datasets import blobs
 from speciate_datasets.ingest import content_hash
+from speciate_datasets.keep import Keeper
+from speciate_datasets.references import COLUMNS, file_column, marked, restored
 from speciate_datasets.scan import Scan
 from speciate_datasets.store import BLOB, KEY
 
@@ -31,6 +35,7 @@ __all__ = ["export", "import_folder", "jsonl", "parquet"]
 
 MANIFEST, FORMAT = "manifest.json", 1
 FILE = re.compile(r"rows-\d{5}\.parquet")
+REFERRED = re.compile(r"file-([0-9a-f]{32})(\.[A-Za-z0-9]{1,8})?")
 RECORD = {"name", "version", "content", "format", "options"}
 FILE_BYTES = 256 << 20
 
@@ -68,6 +73,7 @@ def export(engine: Any, scan: Scan, name: str, folder: Path) -> Path:
             "dataset": record,
             "history": history,
             "columns": [{"name": f.name, "type": str(f.type), "blob": blobs.is_blob(f)} for f in columns],
+            "file_column": file_column(schema),
             "files": files,
         }
         write_json(there / MANIFEST, about)
@@ -86,8 +92,8 @@ def import_folder(engine: Any, folder: str | Path, name: str = "") -> int:
     table = f"dataset.{name}"
     with engine.store.lock(table):
         for file in about["files"]:
-            rows = pq.read_table(folder / file["path"])
-            engine.store.merge(table, _as_stored(rows, about["columns"]), insert=True)
+            rows = _taken_in(pq.read_table(folder / file["path"]), folder, engine.store.root)
+            engine.store.merge(table, _as_stored(rows, about), insert=True)
         found = content_hash(engine.store, table) if engine.store.exists(table) else ""
         if found != record["content"]:
             exists = f"its rows hash to {found}, not {record['content']}"
@@ -124,11 +130,55 @@ def _write(scan: Scan, columns: list[str], folder: Path) -> list[Row]:
         size = rows = 0
         with path.open("wb") as file, pq.ParquetWriter(file, kinds, compression="zstd") as writer:
             while part is not None and size < FILE_BYTES:
-                writer.write_table(part.cast(kinds))
+                writer.write_table(_with_files(part, folder, scan.store.root).cast(kinds))
                 size, rows = size + part.nbytes, rows + part.num_rows
                 part = next(parts, None)
         files.append({"path": path.name, "rows": rows, "sha256": _sha256(path)})
     return files
+
+
+def _with_files(part: pa.Table, folder: Path, root: Path) -> pa.Table:
+    """Rows that refer to copies in the folder."""
+
+    def copied(row: Row) -> Row:
+        path = restored(row, root, whole=True)
+        name = f"file-{row['uri_hash']}{path.suffix.lower()}"
+        name = name if REFERRED.fullmatch(name) else f"file-{row['uri_hash']}"
+        if not (folder / name).exists():
+            shutil.copyfile(path, folder / name)
+        return {**row, "uri": name}
+
+    return _referring(part, copied)
+
+
+def _taken_in(part: pa.Table, folder: Path, root: Path) -> pa.Table:
+    """Rows that refer to the workspace's own copies of the files in the folder."""
+    keeper = Keeper(root, refer=False)
+
+    def kept(row: Row) -> Row:
+        named = REFERRED.fullmatch(str(row["uri"]))
+        own = keeper(folder / named[0]) if named and (folder / named[0]).is_file() else {}
+        if own.get("uri_hash") != row["uri_hash"]:
+            exists = f"the file {str(row['uri'])!r} of a row is missing or was changed"
+            raise SpeciateError(f"{folder} is damaged", exists, "copy or export it again")
+        return own
+
+    return _referring(part, kept)
+
+
+def _referring(part: pa.Table, change: Callable[[Row], Row]) -> pa.Table:
+    """Rows with what they say of files changed, each file once."""
+    if "uri" not in part.column_names:
+        return part
+    new: dict[str, Row] = {}
+    rows = part.select(list(COLUMNS)).to_pylist()
+    for row in rows:
+        if row["uri"] is not None and row["uri"] not in new:
+            new[row["uri"]] = change(row)
+    for name, kind in COLUMNS.items():
+        values = pa.array([new.get(row["uri"], row)[name] for row in rows], kind)
+        part = part.set_column(part.column_names.index(name), part.schema.field(name), values)
+    return part
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -158,11 +208,13 @@ def _check_files(folder: Path, about: dict[str, Any]) -> None:
             raise SpeciateError(f"{folder} is damaged", f"{path.name} {problem}", "copy or export it again")
 
 
-def _as_stored(rows: pa.Table, columns: list[Row]) -> pa.Table:
-    """Rows with the fields that a table of the store has: its key, and its columns of large content."""
-    large = {column.get("name") for column in columns if column.get("blob")}
+def _as_stored(rows: pa.Table, about: Row) -> pa.Table:
+    """Rows with the fields that a table of the store has: its key, its columns of large content, and of files."""
+    large = {column.get("name") for column in about["columns"] if column.get("blob")}
     fields = [KEY if f.name == "id" else pa.field(f.name, f.type) for f in rows.schema]
     fields = [pa.field(f.name, pa.large_binary(), metadata=BLOB) if f.name in large else f for f in fields]
+    if file := about.get("file_column"):
+        fields = [f.with_metadata(marked(str(file))) if f.name == "uri" else f for f in fields]
     return pa.table([rows[f.name].cast(f.type) for f in fields], schema=pa.schema(fields))
 
 

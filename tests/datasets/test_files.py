@@ -1,11 +1,16 @@
 """Content that is a file: kept once, found again, never mistaken; and files that are one thing together."""
 
+import base64
+import hashlib
 import importlib
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import speciate
@@ -13,6 +18,7 @@ from speciate import SpeciateError
 from speciate.catalog import Catalog, Plugin, installed
 from speciate_datasets import keep
 from speciate_datasets.loader import RowLoader
+from speciate_datasets.query import Dataset
 
 HERE = str(Path(__file__).parent)
 
@@ -226,3 +232,54 @@ def test_answers_for_things_of_several_files(ws, write, tmp_path):
         ("q-01.strip", "a"),
     ] or [Path(one["path"]).name for one in found["predictions"]][:2] == ["p-01.strip"] * 2
     assert [Path(one["path"]).name for one in found["failed"]] == ["r-01.strip"]
+
+
+@pytest.mark.parametrize("refer", [False, True])
+def test_files_move_house_too(ws, write, tmp_path, refer):
+    folder = write(a_tape="one two three", b_tape="four")
+    ws.add("d", folder, reference=refer)
+    there = ws.dataset("d").export(tmp_path / "out")
+    other = speciate.open(tmp_path / "other", catalog=ws.catalog, quiet=True)
+    other.import_folder(shutil.copytree(there, tmp_path / "moved"))
+    shutil.rmtree(folder)
+    assert decoded(other, "d") == ["four", "one", "three", "two"]
+    assert sorted(path.read_text() for path in kept(other)) == ["four", "one two three"]
+    assert other.engine.fsck("d")["damaged"] == []
+    found = [row["tape"] for b in RowLoader(other.engine.dataset("d"), "", decode=dict) for row in b]
+    assert sorted(path.read_text() for path in found) == ["four", *["one two three"] * 3]
+
+
+@pytest.mark.parametrize("how", ["changed", "missing", "elsewhere"])
+def test_an_import_believes_no_file(ws, write, tmp_path, how):
+    ws.add("d", write(a_tape="one two three"))
+    there = ws.dataset("d").export(tmp_path / "out")
+    (file,) = there.glob("file-*.tape")
+    if how == "changed":
+        file.write_text("one two six")
+    elif how == "missing":
+        file.unlink()
+    else:  # a row that names a file outside, in a folder whose sums are right
+        rows = there / "rows-00000.parquet"
+        table = pq.read_table(rows)
+        outside = pa.array([f"../{file.name}"] * table.num_rows)
+        pq.write_table(table.set_column(table.column_names.index("uri"), "uri", outside), rows)
+        file.rename(there.parent / file.name)
+        about = json.loads((there / "manifest.json").read_text())
+        about["files"][0]["sha256"] = hashlib.sha256(rows.read_bytes()).hexdigest()
+        (there / "manifest.json").write_text(json.dumps(about))
+    with pytest.raises(SpeciateError, match="missing or was changed"):
+        ws.import_folder(there, "copy")
+
+
+def test_a_notebook_shows_what_the_format_shows(ws, write):
+    ws.add("d", write(a_tape="one torn"))
+    html = Dataset(ws.engine, "d", catalog=ws.catalog)._repr_html_()
+    assert html.count("<img ") == 1
+    assert base64.b64encode(b"one").decode() in html
+    assert "<script" not in html
+    assert "srcdoc='&lt;b&gt;one&lt;/b&gt;" in html
+    assert html.count("sandbox=''") == 1, "what a format writes runs nothing"
+    assert "ValueError: &lt;it&gt; is torn" in html
+    assert "<th style='text-align:left'>preview</th>" in html
+    made = Dataset(ws.engine, "d", catalog=ws.catalog).map(dict)._repr_html_()
+    assert "<img" not in made
