@@ -267,7 +267,7 @@ def first_of(order: NDArray[np.intp], values: pa.ChunkedArray, n: int) -> NDArra
 
 def drawn(ids: pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
     """A number for each id, as random as the seed: ids are hashes, so mixing their first digits is enough."""
-    mixed = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+    mixed = np.asarray(np.random.SeedSequence(seed).generate_state(2, np.uint64), dtype=np.uint64)
     return np.concatenate([_mixed(_digits(chunk), mixed) for chunk in ids.chunks] or [np.zeros(0, np.uint64)])
 
 
@@ -287,7 +287,8 @@ def _digits(ids: pa.Array) -> NDArray[np.uint64]:
         raise SpeciateError("cannot sample", f"not every id is {width} hexadecimal digits", "type `speciate fsck`")
     start = int(np.frombuffer(ids.buffers()[1], dtype=np.int32, count=1, offset=ids.offset * 4)[0])
     letters = np.frombuffer(ids.buffers()[2], dtype=">u8", count=len(ids) * width // 8, offset=start)
-    return (_half(letters[0 :: width // 8]) << np.uint64(32)) | _half(letters[1 :: width // 8])
+    high, low = (_half(letters[place :: width // 8]) for place in (0, 1))
+    return np.asarray((high << np.uint64(32)) | low, dtype=np.uint64)
 
 
 def _half(letters: NDArray[Any]) -> NDArray[np.uint64]:

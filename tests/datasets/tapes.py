@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from speciate import TEXT, Format, Quarantined, SpeciateError, hookimpl
+from speciate import TEXT, Format, Preview, Quarantined, SpeciateError, hookimpl
 from speciate.files import scratch
 
 
@@ -48,9 +48,15 @@ def key(path: Path) -> str:
     return path.name.partition("-")[0]
 
 
+def show(row, sample):
+    if sample["text"] == "torn":
+        raise ValueError("<it> is torn")
+    return Preview(sample["text"].encode(), f"<b>{sample['text']}</b><script>alert('{row['word']}')</script>")
+
+
 @hookimpl
 def speciate_formats():
     return [
-        Format("tape", "words on a tape", TEXT, ("*.tape",), "tapes:Tape"),
+        Format("tape", "words on a tape", TEXT, ("*.tape",), "tapes:Tape", preview="tapes:show"),
         Format("strips", "a tape in strips", TEXT, ("*.strip",), "tapes:Strips", together="tapes:key"),
     ]

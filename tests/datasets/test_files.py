@@ -1,8 +1,10 @@
 """Content that is a file: kept once, found again, never mistaken; and files that are one thing together."""
 
+import base64
 import importlib
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from speciate import SpeciateError
 from speciate.catalog import Catalog, Plugin, installed
 from speciate_datasets import keep
 from speciate_datasets.loader import RowLoader
+from speciate_datasets.query import Dataset
 
 HERE = str(Path(__file__).parent)
 
@@ -248,3 +251,32 @@ def test_an_export_has_the_files(ws, write, tmp_path):
     changed.unlink()
     with pytest.raises(SpeciateError, match="is damaged"):
         other.import_folder(out, "again")
+
+
+@pytest.mark.parametrize("refer", [False, True])
+def test_files_move_house_too(ws, write, tmp_path, refer):
+    folder = write(a_tape="one two three", b_tape="four")
+    ws.add("d", folder, reference=refer)
+    there = ws.dataset("d").export(tmp_path / "out")
+    other = speciate.open(tmp_path / "other", catalog=ws.catalog, quiet=True)
+    other.import_folder(shutil.copytree(there, tmp_path / "moved"))
+    shutil.rmtree(folder)
+    assert decoded(other, "d") == ["four", "one", "three", "two"]
+    assert sorted(path.read_text() for path in kept(other)) == ["four", "one two three"]
+    assert other.engine.fsck("d")["damaged"] == []
+    found = [row["tape"] for b in RowLoader(other.engine.dataset("d"), "", decode=dict) for row in b]
+    assert sorted(path.read_text() for path in found) == ["four", *["one two three"] * 3]
+
+
+def test_a_notebook_shows_what_the_format_shows(ws, write):
+    ws.add("d", write(a_tape="one torn"))
+    html = Dataset(ws.engine, "d", catalog=ws.catalog)._repr_html_()
+    assert html.count("<img ") == 1
+    assert base64.b64encode(b"one").decode() in html
+    assert "<script" not in html
+    assert "srcdoc='&lt;b&gt;one&lt;/b&gt;" in html
+    assert html.count("sandbox=''") == 1, "what a format writes runs nothing"
+    assert "ValueError: &lt;it&gt; is torn" in html
+    assert "<th style='text-align:left'>preview</th>" in html
+    made = Dataset(ws.engine, "d", catalog=ws.catalog).map(dict)._repr_html_()
+    assert "<img" not in made
