@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from speciate import UsageError
-from speciate_datasets import blobs, decoded
+from speciate_datasets import decoded
 from speciate_datasets.decoded import Decoded, packed, unpacked
 from speciate_datasets.loader import RowLoader
-from speciate_datasets.store import KEY, Store
+from speciate_datasets.store import BLOB, KEY, Store
 
 DECODERS = """
 from dataclasses import dataclass
@@ -59,10 +59,10 @@ def there(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     fields = [KEY, *(pa.field(name, pa.string()) for name in ("split", "text", "label"))]
     store, ids = Store(tmp_path / "rows"), [f"{i:032x}" for i in range(40)]
-    table = store._db.create_table("dataset.d", schema=pa.schema([*fields, blobs.field("content")]))
     given = [ids, ["train"] * 40, [f"text {i}" for i in range(40)], ["a"] * 40, contents]
-    table.add(pa.table(given, schema=pa.schema([*fields, pa.field("content", pa.large_binary())])))
-    dataset = SimpleNamespace(store=store, name="d", version=table.version)
+    content = pa.field("content", pa.large_binary(), metadata=BLOB)
+    store.merge("dataset.d", pa.table(given, schema=pa.schema([*fields, content])), insert=True)
+    dataset = SimpleNamespace(store=store, name="d", version=store.version("dataset.d"))
 
     def taken():
         n = len(calls.read_text().splitlines())
@@ -71,7 +71,6 @@ def there(tmp_path, monkeypatch):
 
     yield SimpleNamespace(
         dataset=dataset,
-        table=table,
         code=importlib.import_module("decoders_to_keep"),
         taken=taken,
         file=tmp_path / "decoders_to_keep.py",
@@ -114,10 +113,9 @@ def test_what_decides_the_decoding_decides_what_is_found(there):
 def test_a_row_that_says_something_else_is_decoded_again(there):
     before = epoch(there, decode=there.code.told)
     assert {sample["label"] for sample in before} == {"a"}
-    merge = there.table.merge_insert("id").when_matched_update_all()
     schema = pa.schema([KEY, pa.field("label", pa.string())])
-    merge.execute(pa.table([[f"{3:032x}"], ["b"]], schema=schema))
-    there.dataset.version = there.table.version
+    there.dataset.store.merge("dataset.d", pa.table([[f"{3:032x}"], ["b"]], schema=schema), insert=False)
+    there.dataset.version = there.dataset.store.version("dataset.d")
     assert sum(sample["label"] == "b" for sample in epoch(there, decode=there.code.told)) == 1
 
 
