@@ -21,7 +21,8 @@ Wanted = Callable[[Numbers, Numbers], NDArray[np.bool_]]
 
 STANDINS = 8  # rows of a band and tag that later ones are compared with
 TABLE_BITS = 22
-COMPARED = 1 << 16  # pairs at a time
+COMPARED = 1 << 13  # pairs at a time
+KEYED = 1 << 10  # rows at a time
 
 
 class Index:
@@ -47,8 +48,8 @@ class Index:
             self.tags = np.concatenate([self.tags, np.empty(room - len(self.tags), np.uint8)])
         self._rows[first : self.count] = signatures
         self.tags[first : self.count] = tags
-        for start in range(first, self.count, COMPARED):
-            part = slice(start, min(start + COMPARED, self.count))
+        for start in range(first, self.count, KEYED):
+            part = slice(start, min(start + KEYED, self.count))
             self._keys[:, part] = _keys(self._rows[part], len(self._keys) - 1)
 
     def pairs(self, signatures: NDArray[np.uint8], tags: NDArray[np.uint8], wanted: Wanted) -> Iterator[Pairs]:
@@ -68,7 +69,8 @@ class Index:
                 one, two = earlier[start : start + COMPARED], later[start : start + COMPARED]
                 keep = wanted(one, two)
                 one, two = one[keep], two[keep]
-                share = (self._rows[one] == self._rows[two]).mean(axis=1)
+                same = np.packbits(self._rows[one] == self._rows[two], axis=1)
+                share = np.bitwise_count(same).sum(axis=1) / self._rows.shape[1]
                 alike = share >= threshold
                 if alike.any():
                     yield one[alike], two[alike], share[alike]

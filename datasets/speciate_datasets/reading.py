@@ -96,9 +96,9 @@ class Local:
             chunk.settle(self._read(chunk))
             yield chunk
 
-    def _read(self, chunk: Chunk) -> Outcome:
+    def _read(self, chunk: Chunk, begin: Callable[[int], None] = lambda _: None) -> Outcome:
         try:
-            spool, outcome = read(self._reader, self.task, chunk.files, self.folder)
+            spool, outcome = read(self._reader, self.task, chunk.files, self.folder, begin)
         except MemoryError:
             alone = len(chunk.files) == 1
             why = "reading it takes more memory than there is; its rows are too large; split it or leave it out"
@@ -133,13 +133,16 @@ def read(
             except Exception as error:
                 spool.drop()
                 outcome.refused.append((place, reason_of(error)))
-        spool.close()
+        try:
+            spool.close()
+        except Full:
+            raise
+        except (pa.ArrowException, ValueError, TypeError, SpeciateError) as error:  # values that no column takes
+            if len(files) == 1:
+                outcome.refused = [(place, reason_of(error))]
+            outcome.apart = len(files) > 1
     except (UsageError, Full) as error:
         outcome.error = error
-    except (pa.ArrowException, ValueError, TypeError, SpeciateError) as error:  # values that no column takes
-        if len(files) == 1:
-            outcome.refused = [(place, reason_of(error))]
-        outcome.apart = len(files) > 1
     outcome.types = spool.types
     if outcome.error or outcome.apart or len(outcome.refused) == len(files):
         spool.tables().close()
