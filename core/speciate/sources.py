@@ -18,20 +18,24 @@ __all__ = ["check_same", "collect", "of_format", "recognise"]
 def collect(paths: Sequence[str | Path]) -> tuple[list[Path], tuple[Quarantined, ...]]:
     """Every file below the paths, in order, without hidden ones; and those that cannot be opened."""
     files: list[Path] = []
+    refused: dict[Path, str] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            files += sorted(_below(path))
-        elif path.exists():
+            files += _below(path)
+        elif path.is_file():
             files.append(path)
+        elif path.exists():  # a pipe would wait for ever
+            refused[path] = "cannot be opened: it is no regular file"
         else:
             raise UsageError(f"there is no {path}", f"looked in {path.absolute().parent}", "check the path")
-    if not files:
+    if not files and not refused:
         raise UsageError(
             "there are no files to read",
             f"looked in {', '.join(map(str, paths)) or 'nothing'}",
             "name files or folders",
         )
-    refused = {path: problem for path in files if (problem := _unreadable(path))}
+    denied = "cannot be opened: permission denied"  # asked without opening it: what else is wrong shows when it is read
+    refused |= {path: denied for path in files if not os.access(path, os.R_OK)}
     good = [path for path in dict.fromkeys(files) if path not in refused]
     return good, tuple(Quarantined(str(path), problem) for path, problem in refused.items())
 
@@ -105,18 +109,13 @@ def _starts(format: Format, path: Path) -> bool:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Files of a folder, without hidden ones and without workspaces: what Speciate keeps there is no input."""
-    for path in folder.iterdir():
-        if path.name.startswith("."):
+    """Its files, in order, without hidden ones and without workspaces: what Speciate keeps there is no input."""
+    with os.scandir(folder) as there:
+        entries = sorted(there, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith("."):
             continue
-        if path.is_file():
-            yield path
-        elif path.is_dir() and not (path / "workspace.json").exists():
-            yield from _below(path)
-
-
-def _unreadable(path: Path) -> str:
-    """Asked without opening it: a pipe would wait for ever. What else is wrong shows when it is read."""
-    if not path.is_file():
-        return "cannot be opened: it is no regular file"
-    return "" if os.access(path, os.R_OK) else "cannot be opened: permission denied"
+        if entry.is_file():
+            yield Path(entry.path)
+        elif entry.is_dir() and not Path(entry.path, "workspace.json").exists():
+            yield from _below(Path(entry.path))

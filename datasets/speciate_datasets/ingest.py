@@ -4,8 +4,9 @@ quarantined with its reason and the rest goes on; a killed add is repeated and c
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,21 +18,20 @@ from speciate import Format, UsageError
 from speciate.catalog import options_of
 from speciate.contracts import Progress, Quarantined, Reader
 from speciate_datasets.keep import sweep
-from speciate_datasets.known import Known
+from speciate_datasets.known import Known, Mask
 from speciate_datasets.labels import Gaps, Labels
-from speciate_datasets.pool import Pool, jobs_here
+from speciate_datasets.pool import Pool, Shared, jobs_here
 from speciate_datasets.reading import Chunk, Local, Outcome, chunks_of
 from speciate_datasets.references import marked
 from speciate_datasets.splits import Splits
 from speciate_datasets.spool import Types, fitted, holds, wider
 from speciate_datasets.store import BLOB, KEY, Store
-from speciate_datasets.stored import File, Task, printable, row_hash, schema_of
+from speciate_datasets.stored import File, Task, printable, schema_of
 from speciate_datasets.together import READER, Keys, aliases, gathered
 
 COMMIT_ROWS, COMMIT_BYTES = 50_000, 64 << 20
 ALONE_BYTES = 16 << 20  # less than this is read sooner in this process than by others that have to start
-
-_hash = row_hash
+SMALL_BYTES = 1 << 20  # a file, on average: so short that it pays to read some of them here
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,12 @@ class Ingest:
 
     def _reading(self, task: Task, reader: Reader, files: Sequence[File]) -> Local:
         jobs = self.asked.jobs or jobs_here()
-        large = sum(file.size for file in files) > ALONE_BYTES and len(files) > 1 and jobs > 1
-        folder = self.store.root.absolute()
-        return Pool(task, folder, jobs) if self.format.sandbox or large else Local(task, reader, folder)
+        size, folder = sum(file.size for file in files), self.store.root.absolute()
+        if self.format.sandbox:
+            return Pool(task, folder, jobs)
+        if size <= ALONE_BYTES or len(files) == 1 or jobs == 1:
+            return Local(task, reader, folder)
+        return Shared(task, reader, folder, jobs) if size < len(files) * SMALL_BYTES else Pool(task, folder, jobs)
 
     def _take(self, chunk: Chunk, source: Local) -> None:
         """A chunk that was read: its rows wait for the next commit."""
@@ -197,7 +200,7 @@ class Ingest:
             if self._known.refresh() or self._splits is None:
                 self._splits = self._placed()
             found = self._known.match(rows)
-            fresh, changed = rows.filter(pa.array(found.fresh)), rows.filter(pa.array(found.changed))
+            fresh, changed = _of(rows, found.fresh), _of(rows, found.changed)
             self.duplicates += int(found.again.sum())
             self.added, self.updated = self.added + fresh.num_rows, self.updated + changed.num_rows
             self.unchanged += rows.num_rows - fresh.num_rows - changed.num_rows - int(found.again.sum())
@@ -242,6 +245,10 @@ def _shaped(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
+def _of(table: pa.Table, kept: Mask) -> pa.Table:
+    return table if kept.all() else table.filter(pa.array(kept))
+
+
 def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
     place = table.schema.get_field_index(name)
     return table.set_column(place, table.schema.field(place), values)
@@ -254,17 +261,10 @@ def _placing(table: pa.Table) -> pa.Table:
 
 def source_names(files: Sequence[Path]) -> dict[Path, str]:
     """A short name for each file that stays true when the folder moves: its path below what they all share."""
-    whole = {path: path.absolute() for path in files}
-    folders = dict.fromkeys(path.parent for path in whole.values())
-    shared = len(list(_common([folder.parts for folder in folders])))
-    return {path: printable("/".join(there.parts[shared:])) for path, there in whole.items()}
-
-
-def _common(parts: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    for level in zip(*parts, strict=False):
-        if len(set(level)) > 1:
-            return
-        yield level[0]
+    here = str(Path.cwd())
+    whole = {path: os.path.join(here, path) for path in files}  # noqa: PTH118  (a third of the time of `absolute`)
+    shared = len(os.path.commonpath({there.rpartition("/")[0] for there in whole.values()})) if files else 0
+    return {path: printable(there[shared:].lstrip("/")) for path, there in whole.items()}
 
 
 def label_counts(store: Store, table: str, version: int | None = None) -> tuple[dict[str, int], dict[str, int]]:

@@ -120,7 +120,4 @@ def _digests(column: pa.ChunkedArray) -> NDArray[np.uint64]:
 
 def _bytes(column: pa.ChunkedArray) -> Bytes:
     """[n, 16] of 32 hexadecimal digits."""
-    n = len(column)
-    letters = np.frombuffer("".join(column.to_pylist()).encode(), dtype=np.uint8).reshape(n, 32) - 48
-    digits = np.where(letters > 9, letters - 39, letters)
-    return np.ascontiguousarray(digits[:, ::2] << 4 | digits[:, 1::2], dtype=np.uint8)
+    return np.frombuffer(bytes.fromhex("".join(column.to_pylist())), dtype=np.uint8).reshape(-1, 16)

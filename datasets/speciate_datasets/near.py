@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from speciate.contracts import Near
+from speciate_datasets.ahead import Ahead
 
 Numbers = NDArray[np.int64]
 Pairs = tuple[Numbers, Numbers, NDArray[np.float64]]  # earlier rows, later rows, how alike they are: 0 to 1
@@ -21,7 +22,8 @@ Wanted = Callable[[Numbers, Numbers], NDArray[np.bool_]]
 
 STANDINS = 8  # rows of a band and tag that later ones are compared with
 TABLE_BITS = 22
-COMPARED = 1 << 16  # pairs at a time
+COMPARED = 1 << 13  # pairs at a time
+KEYED = 1 << 10  # rows at a time
 
 
 class Index:
@@ -47,8 +49,8 @@ class Index:
             self.tags = np.concatenate([self.tags, np.empty(room - len(self.tags), np.uint8)])
         self._rows[first : self.count] = signatures
         self.tags[first : self.count] = tags
-        for start in range(first, self.count, COMPARED):
-            part = slice(start, min(start + COMPARED, self.count))
+        for start in range(first, self.count, KEYED):
+            part = slice(start, min(start + KEYED, self.count))
             self._keys[:, part] = _keys(self._rows[part], len(self._keys) - 1)
 
     def pairs(self, signatures: NDArray[np.uint8], tags: NDArray[np.uint8], wanted: Wanted) -> Iterator[Pairs]:
@@ -62,16 +64,18 @@ class Index:
 
     def among(self, first: int, wanted: Wanted, threshold: float) -> Iterator[Pairs]:
         """The pairs of a row from `first` on and an earlier row that are alike from `threshold` on."""
-        for band in range(len(self._keys) - 1, -1, -1):  # the whole signature first
-            earlier, later = self._meet(band, first)
-            for start in range(0, len(earlier), COMPARED):
-                one, two = earlier[start : start + COMPARED], later[start : start + COMPARED]
-                keep = wanted(one, two)
-                one, two = one[keep], two[keep]
-                share = (self._rows[one] == self._rows[two]).mean(axis=1)
-                alike = share >= threshold
-                if alike.any():
-                    yield one[alike], two[alike], share[alike]
+        bands = range(len(self._keys) - 1, -1, -1)  # the whole signature first
+        with Ahead((self._meet(band, first) for band in bands), 1) as meetings:
+            for earlier, later in meetings:
+                for start in range(0, len(earlier), COMPARED):
+                    one, two = earlier[start : start + COMPARED], later[start : start + COMPARED]
+                    keep = wanted(one, two)
+                    one, two = one[keep], two[keep]
+                    same = np.packbits(self._rows[one] == self._rows[two], axis=1)
+                    share = np.bitwise_count(same).sum(axis=1) / self._rows.shape[1]
+                    alike = share >= threshold
+                    if alike.any():
+                        yield one[alike], two[alike], share[alike]
 
     def collect(self, signatures: NDArray[np.uint8], tags: NDArray[np.uint8], wanted: Wanted, most: int) -> Pairs:
         """The pairs of `pairs`, each once; it stops when there are `most`."""

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import IO
 
 from speciate import SpeciateError
+from speciate.contracts import Reader
 from speciate.limits import ended, environment
-from speciate_datasets.reading import Chunk, Local, Outcome
+from speciate_datasets.reading import CHUNK_FILE_BYTES, Chunk, Local, Outcome
 from speciate_datasets.spool import Tables
 from speciate_datasets.stored import File, Task
 from speciate_datasets.worker import BOARD, receive_file
@@ -30,6 +31,7 @@ MEMORY = 2 << 30  # a process, beyond what it needs to start
 SECONDS = 60.0  # a file
 SECONDS_PER_BYTE = 1e-6  # more for a large one
 LOOK = 0.25  # seconds between looks at who takes too long
+OWN_FILES = 16  # that are read here between looks at the others
 
 
 def jobs_here() -> int:
@@ -53,8 +55,17 @@ class Pool(Local):
             self._assign()
             if self._order[0].outcome is not None:
                 yield self._order.popleft()
+            elif (chunk := self._own()) is not None:
+                chunk.settle(self._read(chunk, self._beside))
             else:
-                self._look()
+                self._look(LOOK)
+
+    def _own(self) -> Chunk | None:
+        """A chunk to read in this process."""
+        return None
+
+    def _beside(self, place: int) -> None:
+        """What is done before each file that is read in this process."""
 
     def again(self, chunk: Chunk) -> None:
         parts = self.apart(chunk)
@@ -68,24 +79,25 @@ class Pool(Local):
 
     def _assign(self) -> None:
         """Give chunks to those who wait for one, but do not read far ahead of who takes them."""
-        while self._waiting:
-            ahead = len(self._order) - len(self._waiting)
-            idle = next((worker for worker in self._workers if worker.chunk is None), None)
-            if ahead >= 2 * self.jobs + 1 or (idle is None and len(self._workers) >= self.jobs):
+        while self._waiting and not self._ahead():
+            idle = next((worker for worker in self._workers if worker.ready and worker.chunk is None), None)
+            starting = sum(not worker.ready for worker in self._workers)
+            if not self._waiting[0].files:
+                self._waiting.popleft().settle(Outcome())
+            elif idle is not None:
+                idle.give(self._waiting.popleft())
+            elif len(self._workers) < self.jobs and starting < len(self._waiting):
+                self._workers.append(Worker(self.task, self.folder))
+            else:
                 return
-            chunk = self._waiting.popleft()
-            if not chunk.files:
-                chunk.settle(Outcome())
-                continue
-            if idle is None:
-                idle = Worker(self.task, self.folder)
-                self._workers.append(idle)
-            idle.give(chunk)
 
-    def _look(self) -> None:
+    def _ahead(self) -> bool:
+        return len(self._order) - len(self._waiting) >= 2 * self.jobs + 1
+
+    def _look(self, seconds: float) -> None:
         """Wait for an outcome, and end who takes too long."""
-        busy = {worker.connection: worker for worker in self._workers if worker.chunk is not None}
-        for connection in wait(list(busy), LOOK):
+        busy = {worker.connection: worker for worker in self._workers if worker.chunk or not worker.ready}
+        for connection in wait(list(busy), seconds):
             worker = busy.pop(connection)  # type: ignore[call-overload]
             try:
                 worker.take()
@@ -105,6 +117,25 @@ class Pool(Local):
             raise SpeciateError(f"the reader {self.task.reader} does not start", why, "mend the plugin")
         chunk.without(min(max(place, 0), len(chunk.files) - 1), why)
         self._waiting.appendleft(chunk)
+
+
+class Shared(Pool):
+    """A pool for many small files of a safe reader: this process is one of those that read."""
+
+    def __init__(self, task: Task, reader: Reader, folder: Path, jobs: int) -> None:
+        super().__init__(task, folder, jobs - 1)
+        self._reader = reader
+
+    def _own(self) -> Chunk | None:
+        if not self._waiting or self._ahead() or self._waiting[0].size > CHUNK_FILE_BYTES:
+            return None
+        return self._waiting.popleft()
+
+    def _beside(self, place: int) -> None:
+        """While files are read here, the others are not kept waiting."""
+        if place % OWN_FILES == 0:
+            self._look(0)
+            self._assign()
 
 
 class Worker:

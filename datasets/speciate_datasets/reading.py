@@ -6,6 +6,7 @@ import base64
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -103,9 +104,9 @@ class Local:
             chunk.settle(self._read(chunk))
             yield chunk
 
-    def _read(self, chunk: Chunk) -> Outcome:
+    def _read(self, chunk: Chunk, begin: Callable[[int], None] = lambda _: None) -> Outcome:
         try:
-            spool, outcome = read(self._reader, self.task, chunk.files, self.folder)
+            spool, outcome = read(self._reader, self.task, chunk.files, self.folder, begin)
         except MemoryError:
             alone = len(chunk.files) == 1
             why = "reading it takes more memory than there is; its rows are too large; split it or leave it out"
@@ -130,12 +131,13 @@ def read(
     """Whole files into a spool. Whatever is wrong with one shows here, before any of it is kept."""
     spool, outcome = Spool(folder, _signatures(task)), Outcome()
     place, scratch = 0, own_scratch(folder)
+    makes_files = "file" in task.schema.values()
     try:
         for place, file in enumerate(files):
             begin(place)
             aside: list[tuple[str, str]] = []
             try:
-                with scratch_in(scratch):
+                with scratch_in(scratch) if makes_files else nullcontext():
                     outcome.used = _read(reader, task, file, spool, aside) or outcome.used
                 outcome.aside += aside
             except (UsageError, Full, MemoryError):
@@ -143,15 +145,18 @@ def read(
             except Exception as error:
                 spool.drop()
                 outcome.refused.append((place, reason_of(error)))
-            if scratch.exists():
+            if makes_files and scratch.exists():
                 shutil.rmtree(scratch, ignore_errors=True)
-        spool.close()
+        try:
+            spool.close()
+        except Full:
+            raise
+        except (pa.ArrowException, ValueError, TypeError, SpeciateError) as error:  # values that no column takes
+            if len(files) == 1:
+                outcome.refused = [(place, reason_of(error))]
+            outcome.apart = len(files) > 1
     except (UsageError, Full) as error:
         outcome.error = error
-    except (pa.ArrowException, ValueError, TypeError, SpeciateError) as error:  # values that no column takes
-        if len(files) == 1:
-            outcome.refused = [(place, reason_of(error))]
-        outcome.apart = len(files) > 1
     outcome.types = spool.types
     if outcome.error or outcome.apart or len(outcome.refused) == len(files):
         spool.tables().close()
