@@ -16,7 +16,7 @@ from typing import Any
 from speciate import Row
 from speciate_datasets import mend
 from speciate_datasets.store import Store
-from speciate_datasets.sums import DATA_FILE, HINT, MANIFESTS, manifest_of
+from speciate_datasets.sums import DATA_FILE, MANIFESTS, manifest_of
 from speciate_datasets.tidy import HOLD
 
 SHOWN = 100  # damaged rows named for each table
@@ -55,8 +55,6 @@ def files(store: Store, name: str) -> list[Row]:
         damaged.append(_entry(name, str(sums.path.relative_to(store.root)), "is missing: files have no checksums"))
     elif stray := sums.unreadable():
         damaged.append(_entry(name, str(sums.path.relative_to(store.root)), f"{stray} lines cannot be read"))
-    if not sums.hinted():
-        damaged.append(_entry(name, f"{MANIFESTS}/{HINT}", "names another version; the next commit mends it"))
     unlisted = sorted(file for file in there - known.keys() if file.startswith((MANIFESTS, "_refs")))
     damaged += [_entry(name, file, "has no checksum: it was not acknowledged") for file in unlisted]
     return damaged
