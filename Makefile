@@ -20,7 +20,7 @@ check: dev
 	$(BIN)/python docs/generate.py --check
 
 soak: dev
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m pytest -n 2 --dist load -m soak -rP --durations=10
 
 install: $(VENV)/.text
 dev: $(VENV)/.dev

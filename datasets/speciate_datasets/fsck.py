@@ -18,7 +18,7 @@ import pyarrow as pa
 from speciate import Row
 from speciate_datasets import mend
 from speciate_datasets.store import Store
-from speciate_datasets.sums import HINT, MANIFESTS, manifest_of, stems
+from speciate_datasets.sums import MANIFESTS, manifest_of, stems
 from speciate_datasets.tidy import HOLD
 
 SHOWN = 100  # damaged rows named for each table
@@ -57,8 +57,6 @@ def files(store: Store, name: str) -> list[Row]:
         damaged.append(_entry(name, str(sums.path.relative_to(store.root)), "is missing: files have no checksums"))
     elif stray := sums.unreadable():
         damaged.append(_entry(name, str(sums.path.relative_to(store.root)), f"{stray} lines cannot be read"))
-    if not sums.hinted():
-        damaged.append(_entry(name, f"{MANIFESTS}/{HINT}", "names another version; the next commit mends it"))
     unlisted = sorted(file for file in there - known.keys() if file.startswith((MANIFESTS, "_refs")))
     damaged += [_entry(name, file, "has no checksum: it was not acknowledged") for file in unlisted]
     return damaged

@@ -24,7 +24,7 @@ from speciate import Row, SpeciateError, UsageError
 from speciate_datasets import contents, mend
 from speciate_datasets.blobs import field as blob_field
 from speciate_datasets.contents import Contents, parted, stored
-from speciate_datasets.sums import HINT, MANIFESTS, Sums, manifest_of
+from speciate_datasets.sums import Sums, manifest_of
 
 __all__ = ["BLOB", "KEY", "Store", "to_rows"]
 
@@ -97,8 +97,6 @@ class Store:
             if versions := mend.broken(sums):
                 mend.aside(self.root, name, sums, versions)
             sums.vouch()
-            if not sums.hinted():  # the writer was killed before it noted its version
-                (sums.folder / MANIFESTS / HINT).unlink()
 
     def scan(self, name: str, columns: Sequence[str] | None = None, version: int | None = None) -> pa.Table:
         query = self.open(name, version).search()

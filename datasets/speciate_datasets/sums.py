@@ -8,7 +8,6 @@ whose manifest is not in the list was never acknowledged.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import zlib
@@ -53,11 +52,13 @@ class Sums:
         return self._known
 
     def files(self) -> Iterator[str]:
-        """What lies in the folder, but for what Lance rewrites."""
+        """What lies in the folder, but for Lance's note of the newest version, which it rewrites."""
         return (name for name in _walk(self.folder, "") if not name.endswith(HINT))
 
     def vouch(self) -> None:
-        """Put every file that is not in the list on the disk, then in the list."""
+        """Put every file that is not in the list on the disk, then in the list. Lance's own note of the newest version
+        is taken away: nobody could tell whether it is right after a power cut, and Lance does without."""
+        (self.folder / MANIFESTS / HINT).unlink(missing_ok=True)
         known = self.known()
         new = sorted(set(self.files()) - known.keys())
         if not new:
@@ -127,15 +128,6 @@ class Sums:
             return []
         stems = (name.removesuffix(".manifest") for name in names if name.endswith(".manifest"))
         return sorted((2**64 - 1 - int(stem) for stem in stems if stem.isdigit()), reverse=True)
-
-    def hinted(self) -> bool:
-        """Whether Lance's own note of the newest version, which it can do without, is right or not there."""
-        try:
-            return bool(json.loads((self.folder / MANIFESTS / HINT).read_bytes())["version"] == max(self.versions()))
-        except FileNotFoundError:
-            return True
-        except (ValueError, TypeError, KeyError):
-            return False
 
     def needs(self, version: int) -> set[str]:
         """The files, but for blobs, that reading a version needs."""
