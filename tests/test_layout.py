@@ -62,6 +62,20 @@ def test_plugins_are_declarations_of_at_most_forty_lines():
     assert {name: lines for name, lines in long.items() if lines > 40} == {}
 
 
+@pytest.mark.parametrize("package", [p for p in PACKAGES if p.parent.name == "plugins"], ids=lambda p: p.name)
+def test_a_plugin_knows_core_alone(package):
+    """Neither another plugin, nor a room, nor Lightning: what it needs of them it finds in the catalog."""
+    found = set()
+    for path in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            found |= {name.partition(".")[0] for name in names}
+    strange = {name for name in found if name.startswith("speciate_")} - {package.name}
+    assert strange == set()
+    assert "lightning" not in found
+
+
 def test_core_is_small():
     lines = {root: sum(p.read_text().count("\n") for p in (ROOT / root).rglob("*.py")) for root in ROOTS}
     assert lines["core"] < sum(lines.values()) * 0.7, lines  # a third is the goal once the formats stand beside it
