@@ -51,6 +51,7 @@ def files(store: Store, name: str) -> list[Row]:
     sums = store.sums(name)
     known, there = dict(sums.known()), set(sums.files())
     wrong = sorted(file for file in there & known.keys() if not sums.compare(file))
+    wrong = [file for file in wrong if (sums.folder / file).exists()]  # a gc beside this may take some
     damaged = [_entry(name, file, "is not what was written") for file in wrong]
     damaged += [_entry(name, file, "is missing") for file in sorted(_missing(store, name, known, there))]
     if not sums.path.exists() and there:

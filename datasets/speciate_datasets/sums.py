@@ -18,6 +18,7 @@ from speciate.files import sync, write_text
 
 MANIFESTS, HINT = "_versions", "latest_version_hint.json"
 DATA_FILE = re.compile(rb"([01]{24}[0-9a-f]{26})\.lance")  # as a manifest names them
+DELETIONS = re.compile(r"_deletions/(\d+)-(\d+)-\d+\.(?:arrow|bin)")  # fragment, version it was made from
 LINE = re.compile(r"([0-9a-f]{8}) (([0-9a-f]{32}) (\d+) (.+))")  # check of the rest, checksum, size, relative path
 CHUNK = 1 << 20
 
@@ -107,7 +108,10 @@ class Sums:
     def right(self, name: str) -> bool:
         """Whether a file is what it was when it was written; each is read once in a process."""
         if name not in self._checked:
-            self._checked[name] = self.compare(name)
+            right = self.compare(name)
+            if not right and name.startswith("_deletions") and not (self.folder / name).exists():
+                return True  # a gc took it since it was listed: no version needs it
+            self._checked[name] = right
         return self._checked[name]
 
     def compare(self, name: str) -> bool:
@@ -139,9 +143,9 @@ class Sums:
         """Lists of deleted rows that a version may use: of each fragment the last one made before it."""
         last: dict[str, tuple[int, str]] = {}
         for name in _walk(self.folder / "_deletions", "_deletions/"):
-            fragment, read, *_ = name.rpartition("/")[2].split("-")
-            if read.isdigit() and int(read) < version:
-                last[fragment] = max(last.get(fragment, (-1, "")), (int(read), name))
+            found = DELETIONS.fullmatch(name)  # and not what a writer is just writing, under another name
+            if found and int(found[2]) < version:
+                last[found[1]] = max(last.get(found[1], (-1, "")), (int(found[2]), name))
         return {name for _, name in last.values()}
 
 

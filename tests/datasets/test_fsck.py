@@ -139,6 +139,21 @@ def test_a_damaged_list_of_deleted_rows_never_reaches_lance(kept):
     assert any("_deletions" in entry["file"] for entry in fresh(kept).fsck("news")["damaged"])
 
 
+def test_reading_beside_a_writer_and_a_gc(kept):
+    """What a writer is just writing has a name that says nothing; what a gc takes meanwhile nobody needs."""
+    engine = kept.engine
+    engine.edit("news", "drop", drop=[row["id"] for row in engine.dataset("news").rows()[:3]])
+    (folder(kept) / "_deletions" / ".tmpA1b2C3").write_bytes(b"")
+    other = fresh(kept)
+    assert other.dataset("news").count() == 237
+    sums = other.store.sums("dataset.news")
+    (listed,) = sums.deletions(other.resolve("news"))
+    (folder(kept) / listed).unlink()
+    sums = Store(kept.root).sums("dataset.news")
+    assert sums.right(listed)
+    assert not sums.right("data/gone.lance")
+
+
 def test_a_torn_line_of_the_list(kept):
     path = kept.root / "sums" / "dataset.news"
     path.write_bytes(path.read_bytes()[:-5])
