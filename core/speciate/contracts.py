@@ -402,8 +402,12 @@ class Dataset(Protocol):
         """The columns a person may name."""
         ...
 
-    def rows(self, split: str = "") -> list[Row]:
-        """The rows of a split (of all splits), in an order that never changes."""
+    def rows(self, split: str = "", content: bool = True) -> list[Row]:
+        """The rows of a split (of all splits), in an order that never changes; `content=False`: not what is large."""
+        ...
+
+    def filled(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows with the large content that they are without."""
         ...
 
     def added_since(self, version: int) -> list[str]:
@@ -421,7 +425,8 @@ class Dataset(Protocol):
         width: int,
         compute: Callable[[Sequence[Row]], NDArray[np.float32]],
     ) -> NDArray[np.float32]:
-        """Vectors of rows, in their order; the missing ones are computed in batches and kept as a column."""
+        """Vectors of rows, in their order; the missing ones are computed in batches of rows with all their content,
+        and kept as a column."""
         ...
 
 

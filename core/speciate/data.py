@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from speciate import sources
+from speciate import preview, sources
 from speciate.catalog import Catalog, options_of
 from speciate.contracts import Added, Dataset, Engine, Format, Rows
 from speciate.ledger import Ledger
@@ -104,6 +104,14 @@ class DataVerbs:
         """Leakage between splits, balance, missing and doubtful labels, outliers; with what to do about each."""
         format = self.catalog.get(Format, self._stored(name).format)
         return dict(self.engine.audit(*_at(name), near=format.near))
+
+    def preview(self, name: str, n: int = 12) -> str:
+        """A page of HTML with n rows as a person looks at them, from all labels."""
+        dataset = self._stored(name)
+        format = self.catalog.get(Format, dataset.format)
+        reader = self.catalog.use(format, "reader")(options_of(format, dataset.options))
+        rows = dataset.filled(preview.pick(dataset.rows(content=False), n))
+        return preview.page(f"{dataset.name}@{dataset.version}", format, reader, rows)
 
     def import_folder(self, folder: str | Path, name: str = "") -> dict[str, Any]:
         """Take in a dataset that `dataset(...).export(folder)` wrote: same ids, splits and content."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from speciate.contracts import Base, Dataset, Encoder, Format, Progress, Reader
 from speciate.errors import UsageError
-from speciate.model import Model
+from speciate.model import Model, batches
 from speciate.task import Examples, Predictions
 
 if TYPE_CHECKING:
@@ -26,13 +26,15 @@ def cached(
     words = f"{encoder.fingerprint()} {format.name} {json.dumps(dict(dataset.options), sort_keys=True)}"
     key = f"{base.name.replace('-', '_')}_{hashlib.sha256(words.encode()).hexdigest()[:12]}"
 
+    import numpy as np
+
     def encode(examples: Examples) -> NDArray[np.float32]:
         with progress.track("encode", len(examples)) as tick:
             return dataset.features(
                 key,
                 examples.rows,
                 encoder.width,
-                lambda rows: encoder.encode([reader.decode(row) for row in rows], tick),
+                lambda rows: np.concatenate([encoder.encode(b, tick) for b in batches(map(reader.decode, rows))]),
             )
 
     return encode
@@ -40,7 +42,7 @@ def cached(
 
 def on_dataset(model: Model, dataset: Dataset, split: str, progress: Progress) -> Predictions:
     """A model's answers on the labelled rows of a split."""
-    rows = [row for row in dataset.rows(split) if row["label"] is not None]
+    rows = [row for row in dataset.rows(split, content=False) if row["label"] is not None]
     if not rows:
         asked = f"dataset {dataset.name!r} has no labelled rows in {split!r}"
         raise UsageError(asked, "splits are train, dev and test", "name another split as DATASET:SPLIT")

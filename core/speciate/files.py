@@ -40,8 +40,8 @@ def write_text(path: Path, text: str) -> None:
         temporary.replace(path)
         sync(path.parent)
     except OSError as error:
-        do = "free some disk space or mend the permissions"
-        raise SpeciateError(f"cannot write {path}", error.strerror or str(error), do) from error
+        exists = f"{error.strerror or error}; {len(text.encode()):,} bytes to write"
+        raise SpeciateError(f"cannot write {path}", exists, "free some disk space or mend the permissions") from error
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -80,7 +80,10 @@ def sync(path: Path) -> None:
 
 def scratch() -> Path:
     """An empty folder of the caller's own, for files that a Reader makes; it is gone soon after they were taken."""
-    return Path(tempfile.mkdtemp(prefix="speciate-", dir=_scratch.get()))
+    folder = _scratch.get()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="speciate-", dir=folder))
 
 
 @contextmanager

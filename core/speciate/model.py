@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speciate.catalog import Catalog, load, options_of
-from speciate.contracts import Base, Encoder, Format, Method, Predictor, Reader, Row
+from speciate.contracts import Base, Encoder, Format, Method, Predictor, Reader, Row, Sample
 from speciate.errors import SpeciateError, UsageError
 from speciate.files import read_json, write_json
+from speciate.sandbox import Sandbox
 from speciate.task import Examples, Task
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["LIBRARIES", "Model"]
 
 LIBRARIES = ("speciate", "numpy", "lancedb", "torch", "lightning", "transformers", "safetensors", "hydra-core")
+SAMPLE_BYTES = 256 << 20
 NEEDED = ("name", "task", "labels", "format", "base", "method")
 WEIGHTS, INFO, RECEIPT = "weights.safetensors", "model.json", "parity.json"
 
@@ -85,15 +88,30 @@ class Model:
         predictor: Predictor = load(method.predictor)(tensors, self.task)  # needs less than training does
         return predictor
 
+    @cached_property
+    def sandbox(self) -> Sandbox:
+        """Where strangers' bytes are read and decoded."""
+        return Sandbox(self.format.reader, options_of(self.format, self.info["format"]["options"]))
+
     def load(self) -> Model:
         """Load everything now, so that the first request does not wait for it."""
         _ = self.reader, self.predictor, self.encoder
+        if self.format.sandbox:
+            self.sandbox.start()
         self.encoder.encode([], _no_tick)
         return self
 
     def answers(self, rows: Sequence[Row]) -> NDArray[Any]:
-        """The Predictor's array for rows."""
-        answers = self.predictor.predict(Examples(rows, self.task, self._decode, self._encode))
+        """The Predictor's array for rows whose content is known to be good."""
+        import numpy as np
+
+        return np.concatenate([self._some(batch) for batch in batches(map(self._decode, rows))])
+
+    def _some(self, samples: Sequence[Sample]) -> NDArray[Any]:
+        examples = Examples(
+            list(map(dict, samples)), self.task, _same, lambda _: self.encoder.encode(samples, _no_tick)
+        )
+        answers = self.predictor.predict(examples)
         if self.task.labels and answers.shape[1:] != (len(self.task.labels),):
             exists = f"its weights answer {answers.shape[1:]}, {INFO} has {len(self.task.labels)} labels"
             raise SpeciateError(f"{self.folder} does not fit together", exists, "copy the model again")
@@ -101,31 +119,82 @@ class Model:
 
     def predict_rows(self, rows: Sequence[Row]) -> list[Row]:
         """One output a row."""
-        return self.task.outputs(self.answers(rows)) if rows else []
+        if not rows:
+            return []
+        with tempfile.TemporaryDirectory(prefix="speciate-") as folder:
+            rows = [self._complete(row, Path(folder) / str(i)) for i, row in enumerate(rows)]
+            samples = self.sandbox.rows(rows) if self.format.sandbox else map(self.reader.decode, rows)
+            return self._outputs(samples)
 
-    def predict_file(self, path: Path) -> list[Row]:
-        """One output for each row of a file."""
+    def predict_file(self, *paths: Path) -> list[Row]:
+        """One output for each row of a file, or of several that are one thing."""
+        together = bool(self.format.together)
+        if len(paths) > 1 and not together:
+            exists = f"a file of format {self.format.name!r} is a thing of its own"
+            raise SpeciateError(f"cannot read {len(paths)} files at once", exists, "send one file at a time")
+        with tempfile.TemporaryDirectory(prefix="speciate-") as folder:
+            samples = self.sandbox.files(sorted(paths), together, Path(folder))
+            found = samples if self.format.sandbox else self._read(paths[0])
+            return self._outputs(found)
+
+    def things(self, paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+        """Files as `predict_file` takes them: each alone, or those that are one thing together."""
+        if not self.format.together:
+            return [(path,) for path in paths]
+        groups: dict[str, list[Path]] = {}
+        for path, key in zip(paths, self.sandbox.keys(self.format.together, paths), strict=True):
+            groups.setdefault(key, []).append(path)
+        return [tuple(sorted(group)) for group in groups.values()]
+
+    def _outputs(self, samples: Iterable[Sample]) -> list[Row]:
+        checked = map(self._checked, samples)
+        return [output for batch in batches(checked) for output in self.task.outputs(self._some(batch))]
+
+    def _read(self, path: Path) -> Iterator[Sample]:
         try:
-            rows = list(self.reader.read(path))
+            yield from map(self.reader.decode, self.reader.read(path))
         except SpeciateError:
             raise
         except Exception as error:
             raise SpeciateError(f"cannot read {path.name}", f"{type(error).__name__}: {error}", "") from error
-        return self.predict_rows(rows)
 
-    def _decode(self, row: Row) -> Mapping[str, Any]:
-        missing = [name for name in self.reader.schema() if name not in row]
+    def _complete(self, row: Row, place: Path) -> Row:
+        """A row with all its content; the bytes of a file as a file."""
+        schema = self.reader.schema()
+        missing = [name for name in schema if name not in row]
         if missing:
             exists = f"it has: {', '.join(map(str, row)) or 'nothing'}"
             raise SpeciateError(f"a row needs {', '.join(missing)}", exists, "name the columns as the model does")
-        sample = self.reader.decode(row)
-        problems = self.format.modality.problems(sample)
-        if problems:
+        for name in (name for name, kind in schema.items() if kind == "file"):
+            if isinstance(row[name], bytes):
+                place.write_bytes(row[name])
+                row = {**row, name: place}
+            elif not isinstance(row[name], Path):
+                do = 'send {"base64": "..."}, or the file itself'
+                raise SpeciateError(f"{name!r} is a file", "its bytes are wanted", do)
+        return row
+
+    def _decode(self, row: Row) -> Sample:
+        return self._checked(self.reader.decode(row))
+
+    def _checked(self, sample: Sample) -> Sample:
+        if problems := self.format.modality.problems(sample):
             raise SpeciateError(f"a row is not {self.format.modality.name}", "; ".join(problems), "")
         return sample
 
-    def _encode(self, examples: Examples) -> NDArray[Any]:
-        return self.encoder.encode(examples.samples, _no_tick)
+
+def batches(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+    """Samples as lists: small ones all together, of large ones so many as fit into memory."""
+    some: list[Sample] = []
+    size = 0
+    for sample in samples:
+        some.append(sample)
+        size += sum(getattr(value, "nbytes", 0) for value in sample.values())
+        if size > SAMPLE_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def save(folder: Path, info: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> None:
@@ -155,3 +224,7 @@ def versions() -> dict[str, str]:
 
 def _no_tick(_: int) -> None:
     return None
+
+
+def _same(sample: Row) -> Sample:
+    return sample

@@ -46,6 +46,10 @@ def ran(result: Mapping[str, Any]) -> None:
     say(f"next: speciate predict {result['model']} FILES...   or   speciate serve {result['model']}")
 
 
+def previewed(result: Mapping[str, Any]) -> None:
+    say(f"rows of {result['dataset']} are on {result['page']}: open it in a browser")
+
+
 def scores(found: Mapping[str, Any], baseline: Mapping[str, Any] | None = None) -> None:
     if not found:
         say("no scores, so the gate will refuse this model: the dataset has no test rows; add some with --split test")

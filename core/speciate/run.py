@@ -15,7 +15,7 @@ from typing import Any
 from speciate import card
 from speciate.catalog import Catalog, options_of
 from speciate.config import Config
-from speciate.contracts import Base, Dataset, Encoder, Engine, Format, Job, Method, Reader, Row, Server
+from speciate.contracts import Base, Dataset, Encoder, Engine, Evaluator, Format, Job, Method, Reader, Row, Server
 from speciate.errors import SpeciateError
 from speciate.features import cached
 from speciate.files import new_folder, write_json, write_text
@@ -103,7 +103,7 @@ class Run:
 
     @cached_property
     def _labelled(self) -> list[Row]:
-        return [row for row in self.dataset.rows() if row["label"] is not None]
+        return [row for row in self.dataset.rows(content=False) if row["label"] is not None]
 
     @cached_property
     def task(self) -> Task:
@@ -120,6 +120,8 @@ class Run:
             takes, gives = self.base.modality.name, self.format.modality.name
             asked = f"base {self.base.name!r} takes {takes}, format {self.format.name!r} gives {gives}"
             raise SpeciateError(asked, f"bases that fit: {', '.join(fits) or 'none'}", "type base=NAME")
+        for name in self.config.evaluators:  # a name that is wrong is said now, not after training
+            self.catalog.get(Evaluator, name)
         if self.config.task not in self.method.tasks:
             asked = f"method {self.method.name!r} does not do {self.config.task}"
             raise SpeciateError(asked, f"it does: {', '.join(self.method.tasks)}", "type task=NAME or method=NAME")
@@ -174,7 +176,8 @@ class Run:
             with self.clock.stage("save"):
                 save(folder, info, tensors)
             with self.clock.stage("parity"):
-                receipt = self._parity(folder, tensors, self._examples(probe.rows[:PARITY_ROWS]))
+                rows = self.dataset.filled(probe.rows[:PARITY_ROWS])
+                receipt = self._parity(folder, tensors, self._examples(rows))
             write_json(folder / RECEIPT, receipt | {"files": hashes(folder)})
             write_text(folder / "README.md", card.render(info, receipt))
         with self.clock.stage("commit"):

@@ -46,8 +46,9 @@ def recognise(
     """The one Format of these files, those it knows, and the rest with a reason."""
     formats = catalog.all(Format)
     if name:
-        return catalog.get(Format, name), list(files), strangers
-    found = {path: next((f for f in formats if _knows(f, path)), None) for path in files}
+        asked = catalog.get(Format, name)
+        return asked, [path for path in files if not _fits(path, asked.companions)], strangers
+    found = _alone({path: next((f for f in formats if _knows(f, path)), None) for path in files})
     chosen = {f.name: f for f in found.values() if f is not None}
     patterns = [f"{f.name} ({' '.join(f.patterns)})" for f in formats]
     known = f"installed formats: {', '.join(patterns) or 'none'}"
@@ -64,6 +65,15 @@ def recognise(
         Quarantined(str(path), "no installed format knows this file") for path, f in found.items() if f is None
     )
     return next(iter(chosen.values())), [path for path, f in found.items() if f is not None], strangers + unknown
+
+
+def _alone(found: dict[Path, Format | None]) -> dict[Path, Format | None]:
+    """What lies beside a format's files belongs to them, whoever else may know it."""
+    for one in {f.name: f for f in found.values() if f is not None and f.companions}.values():
+        beside = {path for path, f in found.items() if f is not one and _fits(path, one.companions)}
+        if all(path in beside for path, f in found.items() if f not in (one, None)):
+            return {path: f for path, f in found.items() if path not in beside}
+    return found
 
 
 def check_same(known: Mapping[str, Any], format: Format, options: Mapping[str, Any]) -> None:
@@ -84,7 +94,11 @@ def of_format(format: Format, paths: Sequence[str | Path]) -> tuple[list[Path], 
 
 
 def _knows(format: Format, path: Path) -> bool:
-    return any(fnmatch(path.name.lower(), pattern.lower()) for pattern in format.patterns) or _starts(format, path)
+    return _fits(path, format.patterns) or _starts(format, path)
+
+
+def _fits(path: Path, patterns: Sequence[str]) -> bool:
+    return any(fnmatch(path.name.lower(), pattern.lower()) for pattern in patterns)
 
 
 def _starts(format: Format, path: Path) -> bool:

@@ -125,9 +125,9 @@ class Workspace(DataVerbs):
         files, strangers = sources.of_format(chosen.format, paths)
         predictions: Rows = []
         failed = [dataclasses.asdict(stranger) for stranger in strangers]
-        for path in files:
+        for path, *others in chosen.things(files):
             try:
-                outputs = chosen.predict_file(path)
+                outputs = chosen.predict_file(path, *others)
             except SpeciateError as error:
                 failed.append({"path": str(path), "reason": " ".join(str(error).split("\n"))})
                 continue
@@ -190,7 +190,11 @@ class Workspace(DataVerbs):
         return {what: found[what]} if what else found
 
     def show(self, name: str) -> dict[str, Any]:
-        """All that is known about a dataset, run, model or endpoint."""
+        """All that is known about a dataset, run, model or endpoint; of a dataset NAME@VERSION or NAME@TAG, too."""
+        dataset, _, at = name.partition("@")
+        if at:
+            version = self.engine.resolve(dataset, at)
+            return {"datasets": next(row for row in self.log(dataset) if row["version"] == version)}
         found = {
             kind: row for kind, rows in self.list().items() for row in rows if name in (row.get("name"), row.get("run"))
         }

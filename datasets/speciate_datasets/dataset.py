@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -10,11 +11,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from speciate import Row, SpeciateError
+from speciate_datasets import references
+from speciate_datasets.contents import Contents
 from speciate_datasets.store import KEY, Store, to_rows
 from speciate_datasets.stored import row_hash
 from speciate_datasets.versions import added_since, table_of
 
 FEATURE_ROWS = 2048  # computed, then kept, before the next: what a killed run does not lose
+CONTENT_BYTES = 64 << 20  # of rows whose content is in memory at once
 
 
 class LanceDataset:
@@ -30,15 +34,55 @@ class LanceDataset:
         return self.store.count(self._table, self.version)
 
     def columns(self) -> list[str]:
-        schema = self.store.schema(self._table, self.version)
-        return [field.name for field in schema if not pa.types.is_fixed_size_list(field.type)]
+        return [*self._small, *self._contents.columns, *([self._file] if self._file else [])]
 
-    def rows(self, split: str = "") -> list[Row]:
-        """Rows with all their content: what is large comes into memory, too."""
-        there = self.store.whole(self._table, self.columns(), self.version)
+    def rows(self, split: str = "", content: bool = True) -> list[Row]:
+        """Rows with all their content, so what is large comes into memory, too; without it `filled` adds it later."""
+        there = self.store.scan(self._table, self._small, self.version)
         if split:
             there = there.filter(pc.equal(there["split"], split))
-        return to_rows(there.sort_by("id"))
+        rows = to_rows(there.sort_by("id"))
+        return self.filled(rows) if content else rows
+
+    def filled(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows with the large content that they are without."""
+        filled = [dict(row) for row in rows]
+        wanted = [row for row in filled if any(column not in row for column in self._contents.columns)]
+        ids = pa.array([row["id"] for row in wanted], pa.string())
+        for column in self._contents.columns if wanted else ():
+            for row, value in zip(wanted, self._contents.read(column, ids).to_pylist(), strict=True):
+                referred = value is None and row.get("uri")
+                row[column] = references.content(row, self.store.root) if referred else value
+        if self._file:
+            for row in filled:
+                row[self._file] = references.restored(row, self.store.root)
+        return filled
+
+    @cached_property
+    def _small(self) -> list[str]:
+        schema = self.store.open(self._table, self.version).schema
+        return [field.name for field in schema if not pa.types.is_fixed_size_list(field.type)]
+
+    @cached_property
+    def _file(self) -> str:
+        """The column that is a file."""
+        return references.file_column(self.store.open(self._table, self.version).schema)
+
+    @cached_property
+    def _contents(self) -> Contents:
+        return self.store.contents(self._table)
+
+    def _parts(self, rows: Sequence[Row]) -> Iterator[slice]:
+        """So many rows that their content fits into memory."""
+        sizes = self._contents.sizes([row["id"] for row in rows]) if self._contents.columns else np.zeros(len(rows))
+        start, total = 0, 0
+        for i, size in enumerate(sizes.tolist()):
+            if i - start == FEATURE_ROWS or (i > start and total + size > CONTENT_BYTES):
+                yield slice(start, i)
+                start, total = i, 0
+            total += size
+        if start < len(rows):
+            yield slice(start, len(rows))
 
     def added_since(self, version: int) -> list[str]:
         """The ids of rows that an older version did not have."""
@@ -49,13 +93,25 @@ class LanceDataset:
         their checksums, the rows by the hash of their content."""
         wrong = [f for v in {self.version, self.store.version(self._table)} for f in self.store.verify(self._table, v)]
         if not wrong and self.content:
-            whole = (row for row in rows if all(column in row for column in self.content))
-            bad = [row for row in whole if row_hash({c: row[c] for c in self.content}) != row["id"]]
-            wrong = [f"{row['source']} row {row['row']}" for row in bad if not row.get("uri")]
+            wrong = [
+                f"{row['source']} row {row['row']}" for part in self._parts(rows) for row in self._wrong(rows[part])
+            ]
         if wrong:
             asked = f"dataset {self.name!r} version {self.version} is damaged: {', '.join(sorted(set(wrong))[:3])}"
             do = f"type `speciate fsck {self.name}`, or go on with another version"
             raise SpeciateError(asked, "what is stored is not what was written", do)
+
+    def _wrong(self, rows: Sequence[Row]) -> Iterator[Row]:
+        """Rows that do not say what their id is the hash of."""
+        if self._file:
+            for row in {row["uri"]: row for row in rows}.values():
+                references.restored(row, self.store.root, whole=True)
+        for row in rows if self._file else self.filled(rows):
+            said = {
+                c: row["uri_hash"] if c == self._file else row[c] for c in self.content if c in row or c == self._file
+            }
+            if len(said) == len(self.content) and row_hash(said) != row["id"]:
+                yield row
 
     def features(
         self,
@@ -68,9 +124,9 @@ class LanceDataset:
         column = f"features_{key}"
         out = np.zeros((len(rows), width), dtype=np.float32)
         missing = self._read(column, rows, out)
-        for start in range(0, len(missing), FEATURE_ROWS):
-            part = missing[start : start + FEATURE_ROWS]
-            out[part] = compute([rows[i] for i in part])
+        for cut in self._parts([rows[i] for i in missing]):
+            part = missing[cut]
+            out[part] = compute(self.filled([rows[i] for i in part]))
             _refuse_nan(out[part], [rows[i] for i in part])
             vectors = pa.FixedSizeListArray.from_arrays(pa.array(out[part].ravel()), width)
             schema = pa.schema([KEY, pa.field(column, vectors.type)])

@@ -16,14 +16,16 @@ from speciate import Format, Near, Row, SpeciateError, UsageError
 from speciate.contracts import Added, Progress, Reader
 from speciate.errors import unknown
 from speciate.files import check_name, sync, write_json
+from speciate_datasets import contents
 from speciate_datasets.dataset import LanceDataset
+from speciate_datasets.forget import forget_files, forget_rows
 from speciate_datasets.fsck import check
 from speciate_datasets.ingest import Asked, Ingest, content_hash, label_counts
 from speciate_datasets.splits import named
 from speciate_datasets.spool import to_arrow
 from speciate_datasets.store import Store
 from speciate_datasets.tidy import tidy
-from speciate_datasets.versions import diff, edited, known, log, resolve, schema_hash, table_of, valid, who
+from speciate_datasets.versions import alters, diff, edited, known, log, resolve, schema_hash, table_of, valid, who
 
 
 class LanceEngine:
@@ -53,7 +55,8 @@ class LanceEngine:
         asked = Asked(target, group, named(split, UsageError), labels, reference, jobs)
         ingest = Ingest(self.store, table, format, reader, options, asked, usual)
         ingest.run(files, progress)
-        if not self.store.exists(table):
+        read = ingest.added + ingest.updated + ingest.unchanged + ingest.duplicates
+        if not self.store.exists(table) or (ingest.quarantined and not read):
             reasons = "; ".join(f"{q.path}: {q.reason}" for q in ingest.quarantined[:3])
             raise SpeciateError(f"nothing was added to {name!r}", reasons or "the files hold no rows", "mend the files")
         with self.store.lock(table):  # two who add at once name their versions in the order the versions have
@@ -151,36 +154,45 @@ class LanceEngine:
         self.store.tag(table_of(name), self.resolve(name, str(version)), tag)
 
     def edit(self, name: str, kind: str, rows: pa.Table | None = None, drop: Sequence[str] = (), why: str = "") -> int:
-        """A person's change: new values by id, rows taken out. The version that has it."""
-        records, table = self._records(name), table_of(name)
+        """A person's change: new values by id, rows taken out. The version that has it, be it the last one."""
+        self._records(name)
+        table = table_of(name)
         with self.store.lock(table):
-            record = records[-1]
+            record = self._records(name)[-1]
+            last, now = record["version"], self.store.version(table)  # a killed edit left its rows in the second alone
             changed = edited(self.store, name, rows, record.get("columns", [])) if rows is not None else None
-            known(self.store, name, drop)
-            if changed is not None and changed.num_rows:
+            known(self.store, name, drop, last)
+            altered = changed is not None and any(alters(self.store, name, changed, at) for at in {last, now})
+            if not altered and not drop:
+                print(f"nothing changes: this is version {last} of {name}", file=sys.stderr)  # noqa: T201
+                return int(last)
+            if altered:
                 self.store.merge(table, changed, insert=False)
             if drop:
                 self.store.delete(table, list(drop))
-            if not drop and not (changed is not None and changed.num_rows):
-                return int(record["version"])
             return self._next(name, kind, why, record)
 
     # --- upkeep ---------------------------------------------------------------------------------------------------
 
     def gc(self, name: str = "", older_than_days: float = 7.0) -> dict[str, Any]:
         """Compact tables and clean their old versions, of one dataset or of everything."""
-        tables = [table_of(name)] if name else self.store.names()
+        own = [table for table in (table_of(name), contents.table_of(name)) if self.store.exists(table)]
+        tables = own if name else self.store.names()
         newest = {table_of(row["name"]): row["version"] for row in self.rows("datasets")}
         if name:
             self._records(name)
         done = [
             tidy(self.store, table, older_than_days, [newest[table]] if table in newest else []) for table in tables
         ]
-        return {"tables": done, "bytes_change": sum(one["bytes_change"] for one in done)}
+        forgotten = sum(forget_rows(self.store, table) for table in tables if table.startswith("dataset."))
+        files = 0 if name else forget_files(self.store, older_than_days)
+        change = sum(one["bytes_change"] for one in done) - files
+        return {"tables": done, "bytes_change": change, "rows_forgotten": forgotten}
 
     def fsck(self, name: str = "", version: int | str | None = None) -> dict[str, Any]:
         """Compare every stored byte with its checksum and every row with the hash it is named by."""
-        tables = ["datasets", table_of(name)] if name else self.store.names()
+        own = [table for table in (table_of(name), contents.table_of(name)) if self.store.exists(table)]
+        tables = ["datasets", *own] if name else self.store.names()
         found = [check(self.store, table) for table in tables if not table.startswith("dataset.")]
         records: dict[str, Row] = {}
         with suppress(SpeciateError):  # a damaged log is in `found`
@@ -239,7 +251,8 @@ class LanceEngine:
                 table, _plain([{**values, **line} for line, values in zip(lines, plain, strict=True)], there)
             )
             write_json(index, self._rows(table))
-            dirty.unlink()
+            with suppress(OSError):  # all is on the disk: a mark that stays only makes the next reader look
+                dirty.unlink()
 
     def _mark(self, index: Path) -> Path:
         """Say, on the disk, that the index is about to be out of date."""
@@ -260,7 +273,7 @@ class LanceEngine:
         rows = self._rows(table)
         index = self.root / "index" / f"{table}.json"
         if index.with_suffix(".dirty").exists():
-            with self.store.lock(table):
+            with suppress(SpeciateError, OSError), self.store.lock(table):  # who may only read goes on
                 write_json(index, self._rows(table))
                 index.with_suffix(".dirty").unlink(missing_ok=True)
         return rows

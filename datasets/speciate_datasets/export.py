@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 
 from speciate import Row, SpeciateError, UsageError
 from speciate.files import check_name, new_folder, read_json, write_json
-from speciate_datasets import blobs
+from speciate_datasets import blobs, references
+from speciate_datasets.attached import attach, detach, pointed
 from speciate_datasets.ingest import content_hash
 from speciate_datasets.scan import Scan
 from speciate_datasets.store import BLOB, KEY
@@ -60,7 +61,9 @@ def export(engine: Any, scan: Scan, name: str, folder: Path) -> Path:
     history = [row for row in engine.rows("datasets") if row["name"] == name and row["version"] <= scan.version]
     record = next(row for row in history if row["version"] == scan.version)
     schema = scan.schema()
-    columns = [field for field in schema if not field.name.startswith("features_")]
+    file = references.file_column(schema)
+    own = {"features_", *(() if file else references.COLUMNS)}  # what referred to files elsewhere goes along as bytes
+    columns = [field for field in schema if not field.name.startswith(tuple(own))]
     with new_folder(folder.absolute()) as there:
         files = _write(scan, [field.name for field in columns], there)
         about = {
@@ -69,6 +72,8 @@ def export(engine: Any, scan: Scan, name: str, folder: Path) -> Path:
             "history": history,
             "columns": [{"name": f.name, "type": str(f.type), "blob": blobs.is_blob(f)} for f in columns],
             "files": files,
+            "file": file,
+            "attached": attach(scan, there) if file else [],
         }
         write_json(there / MANIFEST, about)
     return folder
@@ -85,9 +90,11 @@ def import_folder(engine: Any, folder: str | Path, name: str = "") -> int:
     _check_files(folder, about)
     table = f"dataset.{name}"
     with engine.store.lock(table):
+        kept = detach(folder, about["attached"], engine.store.root) if about.get("file") else {}
         for file in about["files"]:
             rows = pq.read_table(folder / file["path"])
-            engine.store.merge(table, _as_stored(rows, about["columns"]), insert=True)
+            rows = pointed(rows, kept, folder) if about.get("file") else rows
+            engine.store.merge(table, _as_stored(rows, about["columns"], str(about.get("file") or "")), insert=True)
         found = content_hash(engine.store, table) if engine.store.exists(table) else ""
         if found != record["content"]:
             exists = f"its rows hash to {found}, not {record['content']}"
@@ -158,11 +165,12 @@ def _check_files(folder: Path, about: dict[str, Any]) -> None:
             raise SpeciateError(f"{folder} is damaged", f"{path.name} {problem}", "copy or export it again")
 
 
-def _as_stored(rows: pa.Table, columns: list[Row]) -> pa.Table:
+def _as_stored(rows: pa.Table, columns: list[Row], file: str) -> pa.Table:
     """Rows with the fields that a table of the store has: its key, and its columns of large content."""
     large = {column.get("name") for column in columns if column.get("blob")}
     fields = [KEY if f.name == "id" else pa.field(f.name, f.type) for f in rows.schema]
     fields = [pa.field(f.name, pa.large_binary(), metadata=BLOB) if f.name in large else f for f in fields]
+    fields = [f.with_metadata(references.marked(file)) if file and f.name == "uri" else f for f in fields]
     return pa.table([rows[f.name].cast(f.type) for f in fields], schema=pa.schema(fields))
 
 

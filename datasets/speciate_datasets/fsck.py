@@ -13,10 +13,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from speciate import Row
 from speciate_datasets import mend
 from speciate_datasets.store import Store
-from speciate_datasets.sums import DATA_FILE, MANIFESTS, manifest_of
+from speciate_datasets.sums import HINT, MANIFESTS, manifest_of, stems
+from speciate_datasets.tidy import HOLD
 
 SHOWN = 100  # damaged rows named for each table
 BATCH = 4096
@@ -26,7 +29,7 @@ BLOB_BYTES = 64 << 20
 def check(store: Store, name: str, version: int | None = None, content: Sequence[str] = ()) -> dict[str, Any]:
     """One table: its files, then the rows of its newest or of the given version."""
     store.settle(name)
-    damaged = _files(store, name)
+    damaged = files(store, name)
     sums = store.sums(name)
     at = version or next(iter(sums.versions()), None)
     rows = 0
@@ -43,7 +46,7 @@ def check(store: Store, name: str, version: int | None = None, content: Sequence
     }
 
 
-def _files(store: Store, name: str) -> list[Row]:
+def files(store: Store, name: str) -> list[Row]:
     """Files that differ from their checksum, and those that a version needs and are not there."""
     sums = store.sums(name)
     known, there = dict(sums.known()), set(sums.files())
@@ -54,6 +57,8 @@ def _files(store: Store, name: str) -> list[Row]:
         damaged.append(_entry(name, str(sums.path.relative_to(store.root)), "is missing: files have no checksums"))
     elif stray := sums.unreadable():
         damaged.append(_entry(name, str(sums.path.relative_to(store.root)), f"{stray} lines cannot be read"))
+    if not sums.hinted():
+        damaged.append(_entry(name, f"{MANIFESTS}/{HINT}", "names another version; the next commit mends it"))
     unlisted = sorted(file for file in there - known.keys() if file.startswith((MANIFESTS, "_refs")))
     damaged += [_entry(name, file, "has no checksum: it was not acknowledged") for file in unlisted]
     return damaged
@@ -69,12 +74,10 @@ def _missing(store: Store, name: str, known: dict[str, Any], there: set[str]) ->
     versions = store.sums(name).versions()
     listed = [2**64 - 1 - int(Path(file).stem) for file in gone if file.endswith(".manifest")]
     newest = {manifest_of(version) for version in listed if not versions or version > versions[0]}
-    tags = {file for file in gone if file.startswith("_refs")}
+    tags = {file for file in gone if file.startswith("_refs") and Path(file).stem != HOLD}
     named = set()
     for version in versions:
-        named |= {
-            found.decode() for found in DATA_FILE.findall((store.sums(name).folder / manifest_of(version)).read_bytes())
-        }
+        named |= stems((store.sums(name).folder / manifest_of(version)).read_bytes())
     return newest | tags | {file for file in gone if file.startswith("data/") and _stem(file) in named}
 
 
@@ -115,39 +118,43 @@ def main(root: str, name: str, version: str, *content: str) -> None:
 
 def _contents(store: Store, name: str, version: int, content: Sequence[str]) -> Iterator[Row]:
     """For each batch its damaged rows, then its size."""
-    from speciate_datasets.blobs import is_blob
+    from speciate_datasets.references import file_column
 
-    table = store.open(name, version)
-    blobs = [column for column in content if is_blob(table.schema.field(column))]
-    schema = table.schema.names
+    table, large = store.open(name, version), store.contents(name)
+    file = file_column(table.schema)
+    blobs = [column for column in content if column in large.columns]
     if not content:
         for batch in table.search().limit(None).to_batches():
             yield {"n": batch.num_rows}
         return
-    plain = [column for column in schema if not is_blob(table.schema.field(column))]
-    small = [column for column in plain if column in {*content, "id", "source", "row", "uri", "uri_size", "uri_hash"}]
+    wanted = {*content, "id", "source", "row", "uri", "uri_size", "uri_mtime", "uri_hash"}
+    small = [column for column in table.schema.names if column in wanted]
     for batch in table.search().select(small).with_row_id(True).limit(None).to_batches():
         rows = batch.to_pylist()
         for start in range(0, len(rows), 64 if blobs else BATCH):
             part = rows[start : start + (64 if blobs else BATCH)]
             for column in blobs:
-                fetched = table.fetch_blobs(column, [row["_rowid"] for row in part]).to_pylist()
-                for row, value in zip(part, fetched, strict=True):
+                found = large.read(column, pa.array([row["id"] for row in part])).to_pylist()
+                for row, value in zip(part, found, strict=True):
                     row[column] = value
-            yield from _wrong(store.root, part, content, blobs)
+            yield from _wrong(store.root, part, content, blobs, file)
         yield {"n": len(rows)}
 
 
-def _wrong(root: Path, rows: Sequence[Row], content: Sequence[str], blobs: Sequence[str]) -> Iterator[Row]:
+def _wrong(root: Path, rows: Sequence[Row], content: Sequence[str], blobs: Sequence[str], file: str) -> Iterator[Row]:
     from speciate import SpeciateError
-    from speciate_datasets.references import content as referred
+    from speciate_datasets import references
     from speciate_datasets.stored import row_hash
 
+    whole: dict[str, Path] = {}
     for row in rows:
         what = "its content is not what was added"
         try:
-            if row.get("uri"):
-                row |= {column: referred(row, root) for column in blobs if row[column] is None}
+            if file:
+                whole[row["uri"]] = whole.get(row["uri"]) or references.restored(row, root, whole=True)
+                row[file] = row["uri_hash"]
+            elif row.get("uri"):
+                row |= {column: references.content(row, root) for column in blobs if row[column] is None}
             if row_hash({column: row[column] for column in content}) == row["id"]:
                 continue
         except SpeciateError as error:

@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,17 @@ import pyarrow.compute as pc
 from speciate import Format, UsageError
 from speciate.catalog import options_of
 from speciate.contracts import Progress, Quarantined, Reader
+from speciate_datasets.keep import sweep
 from speciate_datasets.known import Known, Mask
 from speciate_datasets.labels import Gaps, Labels
 from speciate_datasets.pool import Pool, Shared, jobs_here
 from speciate_datasets.reading import Chunk, Local, Outcome, chunks_of
+from speciate_datasets.references import marked
 from speciate_datasets.splits import Splits
 from speciate_datasets.spool import Types, fitted, holds, wider
 from speciate_datasets.store import BLOB, KEY, Store
 from speciate_datasets.stored import File, Task, printable, schema_of
+from speciate_datasets.together import READER, Keys, aliases, gathered
 
 COMMIT_ROWS, COMMIT_BYTES = 50_000, 64 << 20
 ALONE_BYTES = 16 << 20  # less than this is read sooner in this process than by others that have to start
@@ -68,6 +71,7 @@ class Ingest:
 
     def run(self, files: Sequence[Path], progress: Progress) -> None:
         self._known = Known(self.store, self.table)
+        sweep(self.store.root.absolute())
         listed = self._listed(files)
         source = self._source(listed)
         try:
@@ -80,17 +84,42 @@ class Ingest:
             source.close()
 
     def _listed(self, files: Sequence[Path]) -> list[File]:
-        """The files, with what a label file says of each."""
+        """The files, those that are one thing together, with what a label file says of each."""
         names = source_names(files)
-        labels = Labels(self.asked.labels, self.asked.target, self.asked.group) if self.asked.labels else None
-        said = labels.join(files, names) if labels else {}
-        self.gaps = labels.gaps if labels else self.gaps
-        return [File(path, names[path], path.stat().st_size, said.get(path)) for path in files]
+        listed = [File(path, names[path], path.stat().st_size) for path in files]
+        listed = self._gathered(listed) if self.format.together else listed
+        if not self.asked.labels or not listed:
+            return listed
+        labels = Labels(self.asked.labels, self.asked.target, self.asked.group)
+        said = labels.join([file.path for file in listed], names, aliases(listed))
+        self.gaps = labels.gaps
+        return [replace(file, said=said.get(file.path)) for file in listed]
+
+    def _gathered(self, files: list[File]) -> list[File]:
+        """Files that are one thing, by the keys that the format gives them."""
+        nothing = {"target": "", "group": ""}
+        task = Task(READER, self.format.together, {"key": "string"}, nothing, nothing)
+        source = self._reading(task, Keys(self.format.together), files)
+        keys: dict[str, str] = {}
+        try:
+            for chunk in source.run(chunks_of(files)):
+                self._aside(chunk.refused)
+                tables = (chunk.outcome or Outcome()).tables
+                for table in tables:
+                    keys.update(zip(table["source"].to_pylist(), table["key"].to_pylist(), strict=True))
+                tables.close()
+        finally:
+            source.close()
+        return gathered(files, keys)
+
+    def _aside(self, refused: Sequence[tuple[File, str]]) -> None:
+        for file, why in refused:
+            self.quarantined += [Quarantined(printable(str(path)), why) for path in file.parts or (file.path,)]
 
     def _source(self, files: Sequence[File]) -> Local:
         """Who reads: other processes, unless the reader is safe and the files are few."""
         schema = dict(self.reader.schema())
-        if self.asked.reference and "blob" not in schema.values():
+        if self.asked.reference and not {"blob", "file"} & set(schema.values()):
             exists = f"format {self.format.name!r} has no column of large bytes to refer to"
             raise UsageError("there is nothing to reference", exists, "leave out --reference")
         task = Task(
@@ -102,15 +131,20 @@ class Ingest:
             split=self.asked.split,
             near=self.format.near,
             labelled=bool(self.asked.labels),
-            reference=str(self.store.root.absolute()) if self.asked.reference else "",
+            home=str(self.store.root.absolute()),
+            reference=self.asked.reference,
+            together=bool(self.format.together),
         )
+        return self._reading(task, self.reader, files)
+
+    def _reading(self, task: Task, reader: Reader, files: Sequence[File]) -> Local:
         jobs = self.asked.jobs or jobs_here()
         size, folder = sum(file.size for file in files), self.store.root.absolute()
         if self.format.sandbox:
             return Pool(task, folder, jobs)
         if size <= ALONE_BYTES or len(files) == 1 or jobs == 1:
-            return Local(task, self.reader, folder)
-        return Shared(task, self.reader, folder, jobs) if size < len(files) * SMALL_BYTES else Pool(task, folder, jobs)
+            return Local(task, reader, folder)
+        return Shared(task, reader, folder, jobs) if size < len(files) * SMALL_BYTES else Pool(task, folder, jobs)
 
     def _take(self, chunk: Chunk, source: Local) -> None:
         """A chunk that was read: its rows wait for the next commit."""
@@ -125,8 +159,9 @@ class Ingest:
                 refused = [(file, why) for file, why in chunk.refused if file not in chunk.files]
             else:
                 refused = chunk.refused + ([(chunk.files[0], trouble)] if trouble else [])
-            self.quarantined += [Quarantined(printable(str(file.path)), why) for file, why in refused]
+            self._aside(refused)
             if not trouble and not outcome.apart:
+                self.quarantined += [Quarantined(path, why) for path, why in outcome.aside]
                 self.used = self.used or outcome.used
                 self._keep(outcome)
         finally:
@@ -194,9 +229,11 @@ class Ingest:
         types = {key: pa.string() if pa.types.is_null(kind) else kind for key, kind in self._types.items()}
         kinds = types | self._there() | fixed
         names = dict.fromkeys([*fixed, *(name for table in self._pending for name in table.column_names)])
-        blobs = {name for name, kind in self.reader.schema().items() if kind == "blob"}
-        marks = {name: BLOB if name in blobs else None for name in names}
-        schema = pa.schema([KEY, *(pa.field(n, kinds[n], metadata=marks[n]) for n in names if n != "id")])
+        content = self.reader.schema()
+        marks = dict.fromkeys((name for name, kind in content.items() if kind == "blob"), BLOB)
+        if file := next((name for name, kind in content.items() if kind == "file"), ""):
+            marks["uri"] = marked(file)
+        schema = pa.schema([KEY, *(pa.field(n, kinds[n], metadata=marks.get(n)) for n in names if n != "id")])
         return pa.concat_tables([_shaped(table, schema) for table in self._pending]).combine_chunks()
 
 
@@ -226,7 +263,7 @@ def source_names(files: Sequence[Path]) -> dict[Path, str]:
     """A short name for each file that stays true when the folder moves: its path below what they all share."""
     here = str(Path.cwd())
     whole = {path: os.path.join(here, path) for path in files}  # noqa: PTH118  (a third of the time of `absolute`)
-    shared = len(os.path.commonpath({there.rpartition("/")[0] for there in whole.values()})) if files else 0
+    shared = len(os.path.commonpath({there.rpartition("/")[0] or "/" for there in whole.values()})) if files else 0
     return {path: printable(there[shared:].lstrip("/")) for path, there in whole.items()}
 
 

@@ -26,6 +26,7 @@ KEYS = (
 HASHES = {32: "md5", 40: "sha1", 64: "sha256"}
 SHOWN = 3
 Keys = dict[str, Row]
+Aliases = Mapping[Path, Sequence[Path]]
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,19 @@ class Labels:
         self._target, self._group = target, group
         self._rows = [] if source == FOLDERS else list(_records(Path(source)))
 
-    def join(self, files: Sequence[Path], names: Mapping[Path, str]) -> dict[Path, Row]:
-        """What is said of the files that something is said of."""
+    def join(self, files: Sequence[Path], names: Mapping[Path, str], others: Aliases | None = None) -> dict[Path, Row]:
+        """What is said of the files that something is said of; a file may be known by other paths, too."""
+        others = others or {}
         if self.source == FOLDERS:
-            return {path: {"label": path.absolute().parent.name, "target": "folder"} for path in files}
+            where = {path: others[path][0] if path in others else path for path in files}
+            return {path: {"label": at.absolute().parent.name, "target": "folder"} for path, at in where.items()}
         columns = list(dict.fromkeys(name for row in self._rows for name in row))
-        key, found = self._match(columns, files)
+        key, found = self._match(columns, [*files, *(other for path in files for other in others.get(path, ()))])
+        for path in files:
+            first = next((other for other in others.get(path, ()) if other in found), None)
+            if first is not None:
+                found.setdefault(path, found[first])
+        found = {path: found[path] for path in files if path in found}
         target = self._column(columns, key)
         group = self._group if self._group in columns else next((c for c in columns if c.lower() == "group"), "")
         split = next((name for name in columns if name.lower() == "split"), "")

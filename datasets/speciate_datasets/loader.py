@@ -15,17 +15,21 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from speciate import SpeciateError, UsageError
 from speciate_datasets.ahead import Ahead, pinned
+from speciate_datasets.decoded import how
 from speciate_datasets.recipe import Positions, Recipe, fingerprint, make, random_states, start, takes_rng
 from speciate_datasets.rows import Rows, Where
 
 BLOCK_ROWS = 8192  # of small columns are taken at once, then cut into batches
 MEMORY = 1 << 30
+CACHE_BYTES = 10 << 30
 AHEAD = 2
 
 
@@ -42,7 +46,9 @@ class RowLoader:
     >>> loader = RowLoader(ws.dataset("notes"), "train", batch_size=32, seed=0, decode=reader.decode)
 
     A batch is what `collate` makes of the decoded rows (a list of them without it), or without `decode` a dict of
-    columns. A `decode` that has a parameter `rng` is given a generator made of the seed, the epoch and the row.
+    columns. A `decode` that has a parameter `rng` is given a generator made of the seed, the epoch and the row, and
+    so is `augment(sample, rng)`, which comes after it. With `cache` what `decode` gives is kept on the disk, up to
+    `cache_bytes`, in the folder named or in the workspace (True).
     A finished epoch goes on to the next; `for epoch in range(10): for batch in loader: ...` is all there is to it.
     """
 
@@ -67,10 +73,14 @@ class RowLoader:
         pin_memory: bool | None = None,
         memory: int = MEMORY,
         fast: bool = True,
+        augment: Callable[..., Any] | None = None,
+        cache: bool | str | Path = False,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         if batch_size < 1 or not 0 <= rank < world_size:
             raise UsageError(f"batch size {batch_size}, rank {rank} of {world_size}", "", "a batch has at least 1 row")
-        wanted = [*columns, *(name for name in (*verify, "id", "source", "row") if verify and columns)]
+        needed = (*verify, "id", "source", "row") if verify else ("id",) if cache else ()
+        wanted = [*columns, *(needed if columns else ())]
         self.where = Where(
             root=dataset.store.root,
             table=f"dataset.{dataset.name}",
@@ -81,7 +91,8 @@ class RowLoader:
             memory=memory,
             fast=fast,
         )
-        self.recipe = Recipe(decode, collate, tuple(verify), seed)
+        kept = _cache(cache, self.where, decode) if cache else None
+        self.recipe = Recipe(decode, collate, tuple(verify), seed, augment, kept, cache_bytes)
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.world_size, self.rank = world_size, rank
         self.prefetch, self.workers, self.pin_memory = prefetch, workers, pin_memory
@@ -121,20 +132,39 @@ class RowLoader:
         return self._steps_before + self._steps_of(len(self.rows) - self._start)
 
     def __iter__(self) -> Iterator[Any]:
-        epoch, start, before = self.epoch, self._start, self._steps_before
-        order = self.order()[start:]
+        epoch, order = self.epoch, self.order()[self._start :]
         steps = self._steps_of(len(order))
         mine = self._mine(order, steps)
-        self._consumed, self._steps = start, before
+        self.again()
         with Ahead(self._batches(mine, epoch), self._depth()) as batches:
             for batch in batches:
-                self._consumed, self._steps = self._consumed + self.batch_size * self.world_size, self._steps + 1
-                if self._steps - before == steps:  # the last one: what follows is the next epoch
-                    self._at(epoch + 1)
+                self.given()
                 yield batch
                 del batch  # its memory may be used again
         if not steps:
             self._at(epoch + 1)
+
+    def share(self, worker: int, workers: int) -> Iterator[Any]:
+        """The batches of this rank that one of its workers makes: each `workers`-th. The place stays where it is."""
+        order = self.order()[self._start :]
+        mine = self._mine(order, self._steps_of(len(order)))
+        yield from self._here(mine[worker::workers], self.epoch)
+
+    def given(self) -> None:
+        """One more batch of those that the shares give has been taken."""
+        self._consumed, self._steps = self._consumed + self.batch_size * self.world_size, self._steps + 1
+        if self._steps == len(self):  # the last one: what follows is the next epoch
+            self._at(self.epoch + 1)
+
+    def again(self) -> None:
+        """Go back to where this epoch began, or was taken up."""
+        self._at(self.epoch, self._start, self._steps_before)
+
+    def torch(self, **options: Any) -> Any:
+        """The same batches through a DataLoader of torch's, with its `num_workers`, `pin_memory` and all else."""
+        from speciate_datasets.pytorch import RowDataLoader
+
+        return RowDataLoader(self, **options)
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the epoch after the batch that was given last; the same on every rank."""
@@ -168,13 +198,14 @@ class RowLoader:
             return Guarantee("cursor-exact", f"{exact}; decode gives other values the second time")
         if states != random_states():
             return Guarantee("cursor-exact", f"{exact}; decode draws from a global random generator")
-        how = "its randomness is f(seed, epoch, row)" if takes_rng(decode) else "it gives the same values twice"
+        drawn = takes_rng(decode) or self.recipe.augment is not None
+        how = "its randomness is f(seed, epoch, row)" if drawn else "it gives the same values twice"
         return Guarantee("bit-exact", f"{exact}; decode was tried on {min(3, len(self.rows))} rows: {how}")
 
     def _decoded(self) -> list[bytes]:
         positions = np.arange(min(3, len(self.rows)))
-        alone = Recipe(self.recipe.decode, None, (), self.recipe.seed)
-        samples = alone.batch(self.rows, positions, self.rows.take(positions), 0)
+        alone = Recipe(self.recipe.decode, None, (), self.recipe.seed, self.recipe.augment)
+        samples = alone.batch(self.rows, positions, self.rows.small(positions), 0)
         return [fingerprint(sample) for sample in samples]
 
     def _at(self, epoch: int, consumed: int = 0, steps: int = 0) -> None:
@@ -204,15 +235,19 @@ class RowLoader:
             yield pinned(batch) if self._pins() else batch
 
     def _here(self, mine: list[Positions], epoch: int) -> Iterator[Any]:
-        """Small columns are taken for many batches at once; blobs batch by batch."""
-        rows, several = self.rows, max(1, BLOCK_ROWS // self.batch_size)
-        for block in (mine[i : i + several] for i in range(0, len(mine), several)):
-            small, at = rows.small(np.concatenate(block)), 0
-            for positions in block:
-                part = {name: column.slice(at, len(positions)) for name, column in small.items()}
-                part |= {name: blob.read(positions) for name, blob in rows.blobs.items()}
-                at += len(positions)
-                yield self.recipe.batch(rows, positions, {name: part[name] for name in rows.names}, epoch)
+        """Small columns are taken for many batches at once, but for the first ones, for which somebody waits."""
+        rows, kept, most = self.rows, self.recipe.kept(), max(1, BLOCK_ROWS // self.batch_size)
+        cuts = list(accumulate((min(2**i, most) for i in range(len(mine))), initial=0))
+        try:
+            for block in (mine[a:b] for a, b in pairwise(cuts) if a < len(mine)):
+                small, at = rows.small(np.concatenate(block)), 0
+                for positions in block:
+                    part = {name: column.slice(at, len(positions)) for name, column in small.items()}
+                    at += len(positions)
+                    yield self.recipe.batch(rows, positions, part, epoch, kept)
+        finally:
+            if kept is not None:
+                kept.close()
 
     def _in_workers(self, mine: list[Positions], epoch: int) -> Iterator[Any]:
         """Decoded in other processes, never forked (Lance must not be), in their order."""
@@ -244,3 +279,12 @@ class RowLoader:
             return self.pin_memory
         torch = sys.modules.get("torch")
         return torch is not None and bool(torch.cuda.is_available())
+
+
+def _cache(cache: bool | str | Path, where: Where, decode: Callable[..., Any] | None) -> Path:
+    """The folder for what this decode makes of this dataset."""
+    if decode is None or takes_rng(decode):
+        exists = "this decode draws from rng" if decode else "there is no decode"
+        raise UsageError("there is nothing to keep in a cache", exists, "put what is random into augment(sample, rng)")
+    folder = where.root / "cache" / "decoded" if cache is True else Path(str(cache))
+    return folder.absolute() / f"{where.table.removeprefix('dataset.')}-{how(decode, where.columns)}"

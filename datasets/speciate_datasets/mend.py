@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from speciate.files import sync
-from speciate_datasets.sums import DATA_FILE, HINT, MANIFESTS, Sums, manifest_of
+from speciate_datasets.sums import HINT, MANIFESTS, Sums, manifest_of, stems
 
 MAGIC = b"LANC"  # the last bytes of a manifest and of a data file
 
@@ -61,7 +61,7 @@ def _why(sums: Sums, version: int) -> str:
     if data[-4:] != MAGIC:
         return "its manifest is not whole"
     known = sums.known()
-    for stem in {found.decode() for found in DATA_FILE.findall(data)}:
+    for stem in stems(data):
         file = f"data/{stem}.lance"
         if file not in known and not _ends_well(sums.folder / file):
             return f"{file} is not whole"

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -21,10 +20,11 @@ from typing import IO
 
 from speciate import SpeciateError
 from speciate.contracts import Reader
+from speciate.limits import ended, environment
 from speciate_datasets.reading import CHUNK_FILE_BYTES, Chunk, Local, Outcome
 from speciate_datasets.spool import Tables
 from speciate_datasets.stored import File, Task
-from speciate_datasets.worker import BOARD, OUT_OF_MEMORY, receive_file
+from speciate_datasets.worker import BOARD, receive_file
 
 JOBS = 4
 MEMORY = 2 << 30  # a process, beyond what it needs to start
@@ -149,7 +149,7 @@ class Worker:
         command = [sys.executable, "-m", "speciate_datasets.worker", *map(str, fds)]
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen(
-            command, pass_fds=fds, stdin=quiet, stdout=quiet, stderr=quiet, env=_environment()
+            command, pass_fds=fds, stdin=quiet, stdout=quiet, stderr=quiet, env=environment()
         )
         theirs.close()
         board.close()
@@ -203,11 +203,7 @@ class Worker:
 
     def why(self) -> str:
         """How it ended."""
-        code = self._process.wait(timeout=10)
-        if code == OUT_OF_MEMORY:
-            return _refusal(f"reading it took over {MEMORY / (1 << 30):.1f} GiB of memory", "the limit of one file")
-        how = f"crashed with {signal.Signals(-code).name}" if code < 0 else f"ended its process with code {code}"
-        return _refusal(f"its reader {how}", "it ran in a process of its own")
+        return f"{ended(self._process.wait(timeout=10), MEMORY)}; mend the file or leave it out"
 
     def kill(self) -> None:
         self._process.kill()
@@ -218,13 +214,6 @@ class Worker:
 
 def _refusal(what: str, exists: str) -> str:
     return f"{what}; {exists}; mend the file or leave it out"
-
-
-def _environment() -> dict[str, str]:
-    """This process's, with its import path; and allocators that do not reserve far more than they use."""
-    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    frugal = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1"}
-    return {**os.environ, **frugal, "PYTHONPATH": path}
 
 
 def _board(folder: Path) -> IO[bytes]:

@@ -20,10 +20,11 @@ from typing import Any
 import pyarrow as pa
 
 from speciate import Row, SpeciateError, UsageError
+from speciate.catalog import Catalog, installed
 from speciate.contracts import STORE_COLUMNS
 from speciate.errors import unknown
 from speciate_datasets import export, steps
-from speciate_datasets.html import page
+from speciate_datasets.html import page, previews
 from speciate_datasets.scan import BATCH, Sample, Scan
 from speciate_datasets.search import Encode, Nearest, Words, vector_of
 from speciate_datasets.splits import named
@@ -43,6 +44,7 @@ class Dataset:
     engine: Any
     name: str
     version: int | None = None
+    catalog: Catalog | None = field(default=None, kw_only=True)  # without one, all that is installed here
     _scan: Scan | None = field(default=None, kw_only=True)
     _steps: tuple[steps.Step, ...] = field(default=(), kw_only=True)
 
@@ -263,7 +265,14 @@ class Dataset:
         rows = self.head(SHOWN)
         columns = self.columns if not self._steps else list(dict.fromkeys(key for row in rows for key in row))
         rest = f"{SHOWN} rows at most" if self._steps else f"{self.count():,} rows"
-        return page(f"{self.name}@{self.version}: {rest}", columns, rows, {} if self._steps else self._shares())
+        title = f"{self.name}@{self.version}: {rest}"
+        if self._steps:
+            return page(title, columns, rows, {})
+        return page(title, columns, rows, self._shares(), self._previews())
+
+    def _previews(self) -> list[str]:
+        rows = self._read(replace(self._rows, columns=())).head(SHOWN)
+        return previews(self.catalog or installed(), self.engine.dataset(self.name, self.version), rows)
 
     def _shares(self) -> dict[str, dict[str, int]]:
         return {f"{name}s": self.counts(name) for name in ("label", "split")}

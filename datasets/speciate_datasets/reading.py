@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 
 from speciate import Row, SpeciateError, UsageError
 from speciate.catalog import load
-from speciate.contracts import Reader
+from speciate.contracts import Quarantined, Reader, TogetherReader
+from speciate.files import scratch_in
+from speciate_datasets.keep import own_scratch
 from speciate_datasets.spool import Full, Spool, Tables, Types
-from speciate_datasets.stored import File, Maker, Task, reason_of, refer
+from speciate_datasets.stored import File, Maker, Task, printable, reason_of, refer
 
 CHUNK_FILES, CHUNK_FILE_BYTES = 256, 8 << 20
 
@@ -28,6 +31,7 @@ class Outcome:
     tables: Tables = field(default_factory=Tables)
     types: Types = field(default_factory=dict)
     refused: list[tuple[int, str]] = field(default_factory=list)  # the file's place in the chunk, and why
+    aside: list[tuple[str, str]] = field(default_factory=list)  # parts of a thing that its rows go without, and why
     used: str = ""  # the column that gave the labels
     apart: bool = False  # its rows do not go together: read its files one by one, to see whose fault it is
     error: SpeciateError | None = None  # what ends the add
@@ -37,14 +41,17 @@ class Outcome:
         schema = pa.schema(list(self.types.items())).serialize().to_pybytes()
         types = base64.b64encode(schema).decode()
         error = self.error.as_dict() if self.error else None
-        return {"types": types, "refused": self.refused, "used": self.used, "apart": self.apart, "error": error}
+        said = {"refused": self.refused, "aside": self.aside, "used": self.used, "apart": self.apart}
+        return {"types": types, "error": error, **said}
 
     @classmethod
     def heard(cls, said: Mapping[str, Any], tables: Tables) -> Outcome:
         """What another process said."""
         schema = pa.ipc.read_schema(pa.BufferReader(base64.b64decode(said["types"])))
         refused = [(int(place), str(why)) for place, why in said["refused"]]
-        outcome = cls(tables, {f.name: f.type for f in schema}, refused, str(said["used"]), bool(said["apart"]))
+        aside = [(str(path), str(why)) for path, why in said["aside"]]
+        used, apart = str(said["used"]), bool(said["apart"])
+        outcome = cls(tables, {f.name: f.type for f in schema}, refused, aside, used, apart)
         if said["error"]:
             kind = UsageError if said["error"]["kind"] == "UsageError" else SpeciateError
             outcome.error = kind(*(str(said["error"][part]) for part in ("asked", "exists", "do")))
@@ -122,17 +129,22 @@ def read(
 ) -> tuple[Spool, Outcome]:
     """Whole files into a spool. Whatever is wrong with one shows here, before any of it is kept."""
     spool, outcome = Spool(folder, _signatures(task)), Outcome()
-    place = 0
+    place, scratch = 0, own_scratch(folder)
     try:
         for place, file in enumerate(files):
             begin(place)
+            aside: list[tuple[str, str]] = []
             try:
-                outcome.used = _read(reader, task, file, spool) or outcome.used
+                with scratch_in(scratch):
+                    outcome.used = _read(reader, task, file, spool, aside) or outcome.used
+                outcome.aside += aside
             except (UsageError, Full, MemoryError):
                 raise
             except Exception as error:
                 spool.drop()
                 outcome.refused.append((place, reason_of(error)))
+            if scratch.exists():
+                shutil.rmtree(scratch, ignore_errors=True)
         try:
             spool.close()
         except Full:
@@ -150,14 +162,20 @@ def read(
     return spool, outcome
 
 
-def _read(reader: Reader, task: Task, file: File, spool: Spool) -> str:
+def _read(reader: Reader, task: Task, file: File, spool: Spool, aside: list[tuple[str, str]]) -> str:
     maker = Maker(task, file)
     blobs = [name for name, kind in task.schema.items() if kind == "blob"] if task.reference else []
-    for number, row in enumerate(reader.read(file.path)):
+    rows = cast(TogetherReader, reader).read_all(file.parts) if task.together else reader.read(file.path)
+    number = 0
+    for row in rows:
+        if isinstance(row, Quarantined):
+            aside.append((printable(row.path), row.reason))
+            continue
         if not isinstance(row, dict):
             raise SpeciateError("a row is no dict", f"the reader gives a {type(row).__name__}", "mend the reader")
         stored = maker.row(row, number)
-        spool.add(refer(stored, blobs, file, task.reference) if blobs else stored)
+        spool.add(refer(stored, blobs, file, task.home) if blobs else stored)
+        number += 1
     maker.columns.check()
     spool.keep()
     return maker.used

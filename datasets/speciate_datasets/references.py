@@ -1,27 +1,44 @@
-"""References: rows of `add --reference` say where their bytes lie; a file that changed or went is noticed when read."""
+"""Rows whose content lies in a file: of a `file` column, or of `add --reference`. A file that has changed since, or is
+gone, is noticed when it is read."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import pyarrow as pa
+
 from speciate import Row, SpeciateError
+from speciate_datasets.keep import referred
+
+__all__ = ["COLUMNS", "content", "file_column", "marked", "reference", "restored"]
+
+COLUMNS = {"uri": pa.string(), "uri_size": pa.int64(), "uri_mtime": pa.int64(), "uri_hash": pa.string()}
+MARK = b"speciate:file"  # metadata of `uri`: the column that a reader gave as a file
+CHUNK = 1 << 20
+DO = "put the file back, or add it again"
 
 
-def reference(path: Path, content: bytes, root: Path) -> Row:
-    """The columns that stand for the bytes of a file; its place is told from the workspace where that is shorter."""
-    state = path.stat()
-    if state.st_size != len(content) or _hash(path.read_bytes()) != _hash(content):
+def marked(column: str) -> dict[bytes, bytes]:
+    """The metadata of `uri` in a dataset whose `column` is a file."""
+    return {MARK: column.encode()}
+
+
+def file_column(schema: pa.Schema) -> str:
+    """The column that is a file in this dataset, if one is."""
+    found = schema.field("uri").metadata if "uri" in schema.names else None
+    return bytes((found or {}).get(MARK, b"")).decode()
+
+
+def reference(path: Path, data: bytes, root: Path) -> Row:
+    """The columns that stand for the bytes of a file."""
+    if path.read_bytes() != data:
         exists = "what is stored of it is not the file itself"
         raise SpeciateError(f"{path.name} cannot be stored as a reference", exists, "leave out --reference")
-    whole, home = path.absolute(), root.absolute()
-    near = os.path.commonpath([whole, home.parent]) == str(home.parent)
-    uri = Path(os.path.relpath(whole, home)).as_posix() if near else whole.as_uri()
-    return {"uri": uri, "uri_size": state.st_size, "uri_mtime": state.st_mtime_ns, "uri_hash": _hash(content)}
+    return referred(path, root, hashlib.blake2b(data, digest_size=16).hexdigest())
 
 
 def place(row: Mapping[str, Any], root: Path) -> Path:
@@ -33,15 +50,37 @@ def place(row: Mapping[str, Any], root: Path) -> Path:
 def content(row: Mapping[str, Any], root: Path) -> bytes:
     """The bytes that a row points at, if they are still those that were added."""
     path = place(row, root)
-    do = "put the file back, or add it again"
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise SpeciateError(f"cannot read {path}", error.strerror or str(error), do) from error
-    if len(data) != row["uri_size"] or _hash(data) != row["uri_hash"]:
-        raise SpeciateError(f"{path} has changed since it was added", f"it was {row['uri_size']:,} bytes", do)
+        raise SpeciateError(f"cannot read {path}", error.strerror or str(error), DO) from error
+    if hashlib.blake2b(data, digest_size=16).hexdigest() != row["uri_hash"]:
+        raise _changed(path, row)
     return data
 
 
-def _hash(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+def restored(row: Mapping[str, Any], root: Path, whole: bool = False) -> Path:
+    """The file that a row points at: by size and time, and where the time differs (or `whole`) by all it holds."""
+    path = place(row, root)
+    try:
+        state = path.stat()
+        same = state.st_size == row["uri_size"]
+        if same and (whole or state.st_mtime_ns != row["uri_mtime"]):
+            same = _hash(path) == row["uri_hash"]
+    except OSError as error:
+        raise SpeciateError(f"cannot read {path}", error.strerror or str(error), DO) from error
+    if not same:
+        raise _changed(path, row)
+    return path.resolve()
+
+
+def _changed(path: Path, row: Mapping[str, Any]) -> SpeciateError:
+    return SpeciateError(f"{path} has changed since it was added", f"it was {row['uri_size']:,} bytes", DO)
+
+
+def _hash(path: Path) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            state.update(chunk)
+    return state.hexdigest()

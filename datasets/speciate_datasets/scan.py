@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from speciate import SpeciateError, UsageError
 from speciate.errors import unknown
-from speciate_datasets.blobs import ADDRESS, ROW_ID, Blobs, is_blob
+from speciate_datasets import references
+from speciate_datasets.blobs import ADDRESS, ROW_ID, is_blob
 from speciate_datasets.store import Store
 
 BATCH = 8192  # rows
+READ = 65536  # rows at once, where all are read: each batch costs a turn of Lance's event loop
 BLOB_BATCH = 64  # rows with large content
 QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`""")
 ID_DIGITS = 32
@@ -103,7 +105,7 @@ class Scan:
         """All rows that filters alone choose, with `_rowid`."""
         with self.explained():
             query = self._query(self.store.open(self.table, self.version), columns)
-            return query.limit(None).to_arrow()
+            return query.limit(None).to_batches(READ).read_all()
 
     def chosen(self) -> pa.Table:
         """`_rowid` of every chosen row, in order, and what the choosers say about it."""
@@ -127,13 +129,23 @@ class Scan:
         schema = self.schema()
         blobs = [name for name in columns if name in schema.names and is_blob(schema.field(name))]
         size = size or (BLOB_BATCH if blobs else BATCH)
-        table = self.store.open(self.table, self.version)
-        for part in self._streamed(table, columns, size) if self.plain else self._taken(table, columns, size):
+        table, contents = self.store.open(self.table, self.version), self.store.contents(self.table)
+        referred = blobs and "uri" in schema.names
+        needed = [*(["id"] if blobs else []), *(references.COLUMNS if referred else [])]
+        small = list(dict.fromkeys([*(name for name in columns if name not in blobs), *needed]))
+        for part in self._streamed(table, small, size) if self.plain else self._taken(table, small, size):
             for name in blobs:
-                at = part.schema.get_field_index(name)
-                contents = Blobs(table, name, part, fast=False).read(range(part.num_rows))
-                part = part.set_column(at, name, pa.array([c and bytes(c) for c in contents], pa.large_binary()))
+                found = contents.read(name, part["id"])
+                part = part.append_column(name, self._referred(part, found) if referred and found.null_count else found)
             yield part.select(list(columns))
+
+    def _referred(self, rows: pa.Table, found: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+        """Content with that of the rows whose bytes were left in their files."""
+        where = rows.select(list(references.COLUMNS)).to_pylist()
+        root = self.store.root.absolute()
+        pairs = zip(found.to_pylist(), where, strict=True)
+        values = [references.content(at, root) if value is None and at["uri"] else value for value, at in pairs]
+        return pa.array(values, pa.large_binary())
 
     def _streamed(self, table: Any, columns: Sequence[str], size: int) -> Iterator[pa.Table]:
         with self.explained():
@@ -255,8 +267,12 @@ def first_of(order: NDArray[np.intp], values: pa.ChunkedArray, n: int) -> NDArra
 
 def drawn(ids: pa.ChunkedArray, seed: int) -> NDArray[np.uint64]:
     """A number for each id, as random as the seed: ids are hashes, so mixing their first digits is enough."""
-    mixed = np.random.SeedSequence(seed).generate_state(2, np.uint64)
-    numbers = _digits(ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids) ^ mixed[0]
+    mixed = np.asarray(np.random.SeedSequence(seed).generate_state(2, np.uint64), dtype=np.uint64)
+    return np.concatenate([_mixed(_digits(chunk), mixed) for chunk in ids.chunks] or [np.zeros(0, np.uint64)])
+
+
+def _mixed(digits: NDArray[np.uint64], mixed: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    numbers = digits ^ mixed[0]
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64
         numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
     return np.asarray(numbers ^ (numbers >> np.uint64(31)) ^ mixed[1])
@@ -270,8 +286,15 @@ def _digits(ids: pa.Array) -> NDArray[np.uint64]:
     if pc.min(pc.binary_length(ids)).as_py() != width or pc.max(pc.binary_length(ids)).as_py() != width:
         raise SpeciateError("cannot sample", f"not every id is {width} hexadecimal digits", "type `speciate fsck`")
     start = int(np.frombuffer(ids.buffers()[1], dtype=np.int32, count=1, offset=ids.offset * 4)[0])
-    letters = np.frombuffer(ids.buffers()[2], dtype=np.uint8, count=len(ids) * width, offset=start)
-    letters = letters.reshape(-1, width)[:, :16]
-    digits = letters - np.where(letters > ord("9"), ord("a") - 10, ord("0")).astype(np.uint8)
-    pairs = (digits[:, ::2] << 4) | digits[:, 1::2]
-    return np.ascontiguousarray(pairs).view(">u8").astype(np.uint64).ravel()
+    letters = np.frombuffer(ids.buffers()[2], dtype=">u8", count=len(ids) * width // 8, offset=start)
+    high, low = (_half(letters[place :: width // 8]) for place in (0, 1))
+    return np.asarray((high << np.uint64(32)) | low, dtype=np.uint64)
+
+
+def _half(letters: NDArray[Any]) -> NDArray[np.uint64]:
+    """Eight hexadecimal letters a number, as the number they write: all eight at once."""
+    x = letters.astype(np.uint64)
+    x = (x & np.uint64(0x0F0F0F0F0F0F0F0F)) + np.uint64(9) * ((x >> np.uint64(6)) & np.uint64(0x0101010101010101))
+    for shift, mask in ((4, 0x00FF00FF00FF00FF), (8, 0x0000FFFF0000FFFF), (16, 0x00000000FFFFFFFF)):
+        x = (x | (x >> np.uint64(shift))) & np.uint64(mask)
+    return np.asarray(x)

@@ -18,14 +18,13 @@ from typing import Any
 
 import lancedb  # noqa: TID251  (this is the one module that may)
 import pyarrow as pa
-import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 
 from speciate import Row, SpeciateError, UsageError
-from speciate_datasets import mend
+from speciate_datasets import contents, mend
 from speciate_datasets.blobs import field as blob_field
-from speciate_datasets.blobs import is_blob
-from speciate_datasets.sums import Sums, manifest_of
+from speciate_datasets.contents import Contents, parted, stored
+from speciate_datasets.sums import HINT, MANIFESTS, Sums, manifest_of
 
 __all__ = ["BLOB", "KEY", "Store", "to_rows"]
 
@@ -34,7 +33,6 @@ ID = re.compile(r"[0-9a-f]{32}")
 KEY = pa.field("id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"})
 BLOB = {b"lance-encoding:blob": b"true"}  # metadata of a large_binary field that makes a blob column of it
 LOCK_SECONDS = 600
-BLOB_BYTES = 64 << 20  # fetched at once
 DELETE_IDS = 2_000  # in one predicate
 MEND = "free some disk space or mend the permissions"
 
@@ -99,31 +97,26 @@ class Store:
             if versions := mend.broken(sums):
                 mend.aside(self.root, name, sums, versions)
             sums.vouch()
+            if not sums.hinted():  # the writer was killed before it noted its version
+                (sums.folder / MANIFESTS / HINT).unlink()
 
     def scan(self, name: str, columns: Sequence[str] | None = None, version: int | None = None) -> pa.Table:
         query = self.open(name, version).search()
         with _reading(name):
             return (query.select(list(columns)) if columns else query).limit(None).to_arrow()
 
-    def whole(self, name: str, columns: Sequence[str], version: int | None = None) -> pa.Table:
-        """The same with the content of blobs in place of their descriptors."""
-        table = self.open(name, version)
-        blobs = [column for column in columns if is_blob(table.schema.field(column))]
-        with _reading(name):
-            there = table.search().select(list(columns)).with_row_id(True).limit(None).to_arrow()
-            for column in blobs:
-                sizes = [0 if size is None else size for size in pc.struct_field(there[column], "size").to_pylist()]
-                parts = [table.fetch_blobs(column, ids) for ids in _batches(there["_rowid"].to_pylist(), sizes)]
-                place = there.schema.get_field_index(column)
-                there = there.set_column(place, column, pa.chunked_array(parts, pa.large_binary()))
-        return there.drop_columns("_rowid")
-
     def raw(self, name: str) -> Any:
         """Lance's own table at its newest version, for who holds the lock."""
         return self._db.open_table(name)
 
     def schema(self, name: str, version: int | None = None) -> pa.Schema:
-        return self.open(name, version).schema
+        """The columns of a table, and those of large content that lie beside it."""
+        there = self.open(name, version).schema
+        return pa.schema([*there, *map(blob_field, self.contents(name).columns)])
+
+    def contents(self, name: str) -> Contents:
+        """The large content of a dataset's rows, as it is now."""
+        return Contents(self, name)
 
     def version(self, name: str) -> int:
         return int(self.open(name).version)
@@ -146,22 +139,41 @@ class Store:
                 raise UsageError(f"tag {tag!r} is taken", exists, "choose another tag")
 
     def merge(self, name: str, rows: pa.Table, insert: bool) -> None:
-        """Replace the given columns of the rows that have these ids; with `insert`, add the rows that are not there."""
+        """Replace the given columns of the rows that have these ids; with `insert`, add the rows that are not there.
+
+        Their large content is on the disk before they are; what is there already stays, since an id is a hash of it.
+        """
+        rows, content = parted(rows)
+        if content is not None and insert:
+            self._keep(contents.table_of(name), content)
         with self.commit(name, rows.nbytes):
-            table = self._table(name, rows.schema)
+            if insert and self._created(name, rows):
+                return
+            table = self._db.open_table(name)
             known = set(table.schema.names)
-            fresh = [_stored(field) for field in rows.schema if field.name not in known]
+            fresh = [field for field in rows.schema if field.name not in known]
             if fresh:
                 table.add_columns(pa.schema(fresh))
             merge = table.merge_insert("id").when_matched_update_all()
             if insert:
                 merge = merge.when_not_matched_insert_all()
                 rows = _complete(rows, table.schema)
-            merge.execute(_sent(rows), on_bad_vectors="null")  # a new row has no vector yet
+            merge.execute(rows, on_bad_vectors="null")  # a new row has no vector yet
+
+    def _keep(self, name: str, content: pa.Table) -> None:
+        with self.commit(name, content.nbytes):
+            table = (
+                self._db.open_table(name)
+                if self.exists(name)
+                else self._db.create_table(name, schema=stored(content.schema))
+            )
+            if content.num_rows:
+                table.merge_insert("id").when_not_matched_insert_all().execute(content)
 
     def append(self, name: str, rows: pa.Table) -> None:
         with self.commit(name, rows.nbytes):
-            self._table(name, rows.schema).add(_sent(rows))
+            if not self._created(name, rows):
+                self._db.open_table(name).add(rows)
 
     def delete(self, name: str, ids: Sequence[str]) -> None:
         """The rows of these ids, which must be hashes: nothing else may come near a predicate."""
@@ -173,10 +185,12 @@ class Store:
                 words = ", ".join(f"'{word}'" for word in ids[start : start + DELETE_IDS])
                 table.delete(f"id IN ({words})")
 
-    def _table(self, name: str, schema: pa.Schema) -> Any:
+    def _created(self, name: str, rows: pa.Table) -> bool:
+        """Make a table that is not there, of these rows, in one commit: its first version has them all."""
         if self.exists(name):
-            return self._db.open_table(name)
-        return self._db.create_table(name, schema=pa.schema([_stored(field) for field in schema]))
+            return False
+        self._db.create_table(name, data=rows)
+        return True
 
     @contextmanager
     def commit(self, name: str, size: int = 0) -> Iterator[None]:
@@ -241,44 +255,11 @@ def _reading(name: str) -> Iterator[None]:
         raise SpeciateError(f"cannot read {name}", said, "type `speciate fsck`, or use another version") from error
 
 
-def _batches(ids: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
-    """Rows whose blobs are fetched at once."""
-    part: list[int] = []
-    total = 0
-    for row, size in zip(ids, sizes, strict=True):
-        if part and total + size > BLOB_BYTES:
-            yield part
-            part, total = [], 0
-        part.append(row)
-        total += size
-    if part:
-        yield part
-
-
-def _stored(field: pa.Field) -> pa.Field:
-    """A field as the table has it."""
-    return blob_field(field.name) if is_blob(field) else field
-
-
-def _sent(rows: pa.Table) -> pa.Table:
-    """Rows as Lance takes them: blobs as plain bytes."""
-    if not any(is_blob(field) for field in rows.schema):
-        return rows
-    return pa.table(
-        rows.columns, schema=pa.schema([_bytes(field) if is_blob(field) else field for field in rows.schema])
-    )
-
-
-def _bytes(field: pa.Field) -> pa.Field:
-    return pa.field(field.name, pa.large_binary())
-
-
 def _complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table's columns in its order, null where rows do not have them."""
     there = dict(zip(rows.column_names, rows.columns, strict=True))
-    fields = [_bytes(field) if is_blob(field) else field for field in schema]
-    columns = [there[f.name] if f.name in there else pa.nulls(rows.num_rows, f.type) for f in fields]
-    return pa.table(columns, schema=pa.schema(fields))
+    columns = [there[f.name] if f.name in there else pa.nulls(rows.num_rows, f.type) for f in schema]
+    return pa.table(columns, schema=schema)
 
 
 def to_rows(table: pa.Table) -> list[Row]:

@@ -20,6 +20,8 @@ import pyarrow as pa
 from speciate import Row, SpeciateError
 from speciate.contracts import COLUMN_TYPES, STORE_COLUMNS, Near, Reader
 from speciate.errors import unknown
+from speciate_datasets import references
+from speciate_datasets.keep import Keeper
 from speciate_datasets.splits import named
 
 TARGETS = ("label", "labels", "target", "class", "category", "topic", "intent", "sentiment", "folder")
@@ -42,6 +44,7 @@ class File:
     source: str
     size: int
     said: Mapping[str, Any] | None = None
+    parts: tuple[Path, ...] = ()  # all files that are this one thing, where a format has such
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,9 @@ class Task:
     split: str = ""
     near: Near | None = None
     labelled: bool = False  # labels come from a label file alone
-    reference: str = ""  # blobs stay in their files; these are named from this folder
+    home: str = ""  # the workspace
+    reference: bool = False  # content stays in its files
+    together: bool = False  # a File may be several
 
 
 class Columns:
@@ -97,6 +102,8 @@ class Maker:
         self.columns = Columns({what: "" if what in said else name for what, name in asked.items()}, task.usual)
         self._task, self._file, self._said = task, file, said
         self._kinds = {name: COLUMN_TYPES[kind] for name, kind in task.schema.items()}
+        self._file_column = next((name for name, kind in task.schema.items() if kind == "file"), "")
+        self._keep = Keeper(Path(task.home), task.reference) if self._file_column else None
 
     @property
     def used(self) -> str:
@@ -106,6 +113,9 @@ class Maker:
     def row(self, row: Row, number: int) -> Row:
         columns, said = self.columns.look(row), self._said
         content = {name: typed(name, row, kind) for name, kind in self._kinds.items()}
+        kept = self._keep(content[self._file_column]) if self._keep else {}
+        if kept:
+            content[self._file_column] = kept["uri_hash"]
         stored: Row = {free: row[key] for key, free in _others(tuple(row), self._taken(columns))}
         label = said.get("label") if self._task.labelled else row.get(columns.target)
         group = said["group"] if "group" in said else row.get(columns.group)
@@ -115,7 +125,8 @@ class Maker:
         where = {"source": self._file.source, "row": number, "split": split}
         hashed = _hashed(content)  # the larger part: it is written once for both
         hashes = {"id": _hash(hashed), "digest": _hash(_hashed(stored) | hashed)}
-        return {**hashes, **stored, **content, **where}
+        content.pop(self._file_column, None)
+        return {**hashes, **stored, **content, **kept, **where}
 
     def _taken(self, columns: Columns) -> frozenset[str]:
         """The columns that are stored under other names, or as content."""
@@ -183,7 +194,9 @@ def _hash(parts: Mapping[str, tuple[bytes, bytes]]) -> str:
 def schema_of(reader: Reader) -> dict[str, pa.DataType]:
     """The columns that every dataset of this format has."""
     own = {name: pa.int64() if name == "row" else pa.string() for name in STORE_COLUMNS}
-    return own | {name: TYPES[kind] for name, kind in reader.schema().items()}
+    schema = reader.schema()
+    files = references.COLUMNS if "file" in schema.values() else {}
+    return own | {name: TYPES[kind] for name, kind in schema.items() if kind != "file"} | files
 
 
 def printable(text: str) -> str:
@@ -221,9 +234,7 @@ def _text(value: Any) -> str:
 
 def refer(stored: Row, blobs: list[str], file: File, root: str) -> Row:
     """A row that says where its bytes lie instead of holding them."""
-    from speciate_datasets.references import reference
-
     for name in blobs:
         if stored[name] is not None:
-            stored |= reference(file.path, stored[name], Path(root)) | {name: None}
+            stored |= references.reference(file.path, stored[name], Path(root)) | {name: None}
     return stored

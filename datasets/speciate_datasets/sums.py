@@ -8,16 +8,18 @@ whose manifest is not in the list was never acknowledged.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from speciate.files import sync, write_text
 
 MANIFESTS, HINT = "_versions", "latest_version_hint.json"
 DATA_FILE = re.compile(rb"([01]{24}[0-9a-f]{26})\.lance")  # as a manifest names them
-LINE = re.compile(r"([0-9a-f]{32}) (\d+) (.+)")
+LINE = re.compile(r"([0-9a-f]{8}) (([0-9a-f]{32}) (\d+) (.+))")  # check of the rest, checksum, size, relative path
 CHUNK = 1 << 20
 
 
@@ -45,9 +47,7 @@ class Sums:
                 file.seek(at)
                 data = file.read()
             whole = data[: data.rfind(b"\n") + 1]
-            for line in whole.decode("utf-8", "replace").splitlines():
-                if found_line := LINE.fullmatch(line):
-                    self._known[found_line[3]] = (found_line[1], int(found_line[2]))
+            self._known |= dict(filter(None, map(_read, whole.split(b"\n"))))
             at += len(whole)
         self._read = (found.st_ino, at)
         return self._known
@@ -64,7 +64,7 @@ class Sums:
             return
         lines = []
         for name in new:
-            lines.append(f"{_sum_and_sync(self.folder / name)} {name}\n")
+            lines.append(_line(name, _sum_and_sync(self.folder / name)))
             self._checked[name] = True
         fsync_folders(self.folder, new)
         self._append("".join(lines))
@@ -75,8 +75,8 @@ class Sums:
         with self.path.open("ab+") as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
-                torn = file.read() != b"\n"  # a writer was killed within a line, which counts for nothing
-                text = "\n" + text if torn else text
+                if file.read() != b"\n":  # a power cut within a line, which counts for nothing
+                    return self._write(self.known(), text)
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
@@ -84,19 +84,23 @@ class Sums:
             sync(self.path.parent)
             sync(self.path.parent.parent)
 
+    def _write(self, known: Mapping[str, tuple[str, int]], more: str = "") -> None:
+        """The list anew."""
+        lines = [_line(name, f"{digest} {size}") for name, (digest, size) in known.items()]
+        write_text(self.path, "".join(lines) + more)
+
     def unreadable(self) -> int:
         """Lines of the list that say nothing."""
         try:
-            lines = self.path.read_bytes().decode("utf-8", "replace").splitlines()
+            lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return 0
-        return sum(not LINE.fullmatch(line) for line in lines if line)
+        return sum(not _read(line) for line in lines[:-1]) + bool(lines[-1])
 
     def prune(self) -> None:
         """Forget the files that a cleanup removed."""
         there = set(self.files())
-        lines = [f"{digest} {size} {name}\n" for name, (digest, size) in self.known().items() if name in there]
-        write_text(self.path, "".join(lines))
+        self._write({name: found for name, found in self.known().items() if name in there})
         self._checked = {name: right for name, right in self._checked.items() if name in there}
 
     def right(self, name: str) -> bool:
@@ -124,11 +128,20 @@ class Sums:
         stems = (name.removesuffix(".manifest") for name in names if name.endswith(".manifest"))
         return sorted((2**64 - 1 - int(stem) for stem in stems if stem.isdigit()), reverse=True)
 
+    def hinted(self) -> bool:
+        """Whether Lance's own note of the newest version, which it can do without, is right or not there."""
+        try:
+            return bool(json.loads((self.folder / MANIFESTS / HINT).read_bytes())["version"] == max(self.versions()))
+        except FileNotFoundError:
+            return True
+        except (ValueError, TypeError, KeyError):
+            return False
+
     def needs(self, version: int) -> set[str]:
         """The files, but for blobs, that reading a version needs."""
         manifest = manifest_of(version)
-        named = DATA_FILE.findall((self.folder / manifest).read_bytes())
-        return {manifest, *(f"data/{stem.decode()}.lance" for stem in named), *self.deletions(version)}
+        named = stems((self.folder / manifest).read_bytes())
+        return {manifest, *(f"data/{stem}.lance" for stem in named), *self.deletions(version)}
 
     def deletions(self, version: int) -> set[str]:
         """Lists of deleted rows that a version may use: of each fragment the last one made before it."""
@@ -140,8 +153,30 @@ class Sums:
         return {name for _, name in last.values()}
 
 
+def stems(manifest: bytes) -> set[str]:
+    """The data files that hold a version's rows. What led to it, which stands before the manifest proper, names files
+    that a compaction has replaced, too: those need not be there any more."""
+    start = int.from_bytes(manifest[-16:-8], "little")
+    return {found.decode() for found in DATA_FILE.findall(manifest, start if start < len(manifest) else 0)}
+
+
 def manifest_of(version: int) -> str:
     return f"{MANIFESTS}/{2**64 - 1 - version:020d}.manifest"
+
+
+def _line(name: str, found: str) -> str:
+    """A line of the list; its own check comes first."""
+    rest = f"{found} {name}"
+    return f"{_check(rest)} {rest}\n"
+
+
+def _read(line: bytes) -> tuple[str, tuple[str, int]] | None:
+    found = LINE.fullmatch(line.decode("utf-8", "replace"))
+    return (found[5], (found[3], int(found[4]))) if found and found[1] == _check(found[2]) else None
+
+
+def _check(rest: str) -> str:
+    return f"{zlib.crc32(rest.encode()):08x}"
 
 
 def checksum(path: Path) -> str:

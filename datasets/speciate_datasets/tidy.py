@@ -29,6 +29,8 @@ def tidy(store: Store, name: str, older_than_days: float, kept: Iterable[int]) -
     with store.lock(name):
         before, size = store.sums(name).versions(), _size(store.sums(name).folder)
         with store.commit(name, size):
+            if HOLD in (tags := store.raw(name).tags).list():  # a gc was killed
+                tags.delete(HOLD)
             _again(lambda: store.raw(name).optimize(cleanup_older_than=NEVER))
         stop = _clean(store, name, timedelta(days=older_than_days), {*kept, *_tagged(store, name).values()})
         after = store.sums(name).versions()
@@ -66,8 +68,6 @@ def _clean(store: Store, name: str, age: timedelta, kept: set[int]) -> str:
 def _with_pylance(store: Store, name: str, age: timedelta, newest: int) -> str:
     with store.commit(name):
         table = store.raw(name)
-        if HOLD in table.tags.list():
-            table.tags.delete(HOLD)
         table.tags.create(HOLD, newest)
         _again(
             lambda: table.to_lance().cleanup_old_versions(

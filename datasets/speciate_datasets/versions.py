@@ -135,7 +135,7 @@ def edited(store: Store, name: str, rows: pa.Table, content: Sequence[str]) -> p
     schema = store.schema(table)
     said = [field.name for field in schema if _is_said(field)]
     plain = [column for column in said if not is_blob(schema.field(column))]
-    there = store.scan(table, ["id", *plain])
+    there = store.scan(table, ["id", "digest", *plain])
     known(store, name, rows["id"].to_pylist())
     at = pc.index_in(rows["id"].combine_chunks(), there["id"].combine_chunks())
     if pc.count_distinct(rows["id"]).as_py() != rows.num_rows:
@@ -155,11 +155,21 @@ def edited(store: Store, name: str, rows: pa.Table, content: Sequence[str]) -> p
     return pa.table(columns, schema=pa.schema(fields))
 
 
-def known(store: Store, name: str, ids: Sequence[str]) -> None:
-    """Refuse ids that the dataset does not have."""
+def alters(store: Store, name: str, rows: pa.Table, version: int) -> bool:
+    """Whether an edit says anything that this version does not."""
+    columns = [column for column in rows.column_names if column != "digest"]
+    if not set(columns) <= set(store.schema(table_of(name), version).names):
+        return True
+    there = store.scan(table_of(name), columns, version)
+    at = pc.index_in(rows["id"].combine_chunks(), there["id"].combine_chunks())
+    return bool(at.null_count) or not there.take(at).select(columns).equals(rows.select(columns))
+
+
+def known(store: Store, name: str, ids: Sequence[str], version: int | None = None) -> None:
+    """Refuse ids that the dataset does not have, or did not have in a version."""
     if not ids:
         return
-    there = store.scan(table_of(name), ["id"])["id"].combine_chunks()
+    there = store.scan(table_of(name), ["id"], version)["id"].combine_chunks()
     strange = [
         word for word, at in zip(ids, pc.is_in(pa.array(ids, pa.string()), there).to_pylist(), strict=True) if not at
     ]
@@ -199,9 +209,10 @@ def _unsaid(table: pa.Table) -> list[str]:
 
 
 def _digest(row: Mapping[str, Any], blobs: Sequence[str]) -> str:
-    """As ingest makes it, from what is stored; a blob is told by the row's id, which is a hash of it."""
-    said = {key: value for key, value in row.items() if key != "id" and (value is not None or key == "label")}
-    return row_hash({**said, **dict.fromkeys(blobs, row["id"])})
+    """In its first half what the file said, which is all that an add compares: so an edit wins until the file says
+    something else. In its second half what the row says now; a blob is told by the row's id, which is a hash of it."""
+    said = {k: value for k, value in row.items() if k not in ("id", "digest") and (value is not None or k == "label")}
+    return str(row["digest"])[:16] + row_hash({**said, **dict.fromkeys(blobs, row["id"])})[16:]
 
 
 def _is_said(field: pa.Field) -> bool:

@@ -3,11 +3,9 @@ with a file that crashes it, hangs, or takes too much memory; see `pool.py` for 
 
 from __future__ import annotations
 
-import ctypes
 import json
 import mmap
 import os
-import resource
 import signal
 import struct
 import sys
@@ -19,19 +17,20 @@ from pathlib import Path
 from socket import AF_UNIX, SCM_RIGHTS, SOCK_STREAM, SOL_SOCKET, socket
 from typing import IO, TYPE_CHECKING, Any
 
+from speciate.limits import OUT_OF_MEMORY, die_with_parent, limit_memory, no_network
+
 if TYPE_CHECKING:
     from speciate.contracts import Reader
     from speciate_datasets.reading import Outcome
     from speciate_datasets.stored import File, Task
 
-OUT_OF_MEMORY = 86  # exit code
 BOARD = struct.Struct("=qd")  # the place of the file that is being read, and since when
-PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Answer chunks with outcomes until the other end is closed."""
-    _die_with_parent()
+    no_network()
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who started this
     channel = socket(AF_UNIX, SOCK_STREAM, fileno=int(sys.argv[1]))
     connection = Connection(os.dup(channel.fileno()))
@@ -49,7 +48,7 @@ def _serve(channel: socket, connection: Connection, board: mmap.mmap) -> None:
         tell(connection, failed=f"{type(error).__name__}: {error}")
         return
     tell(connection)
-    _limit(memory)
+    limit_memory(memory)
 
     def begin(place: int) -> None:
         BOARD.pack_into(board, 0, place, time.monotonic())
@@ -94,24 +93,6 @@ def receive_file(channel: socket) -> int:
     if not extra:
         raise EOFError
     return array("i", extra[0][2])[0]
-
-
-def _die_with_parent() -> None:
-    """Linux ends this process with the one that started it, whatever it is doing then."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() == 1:
-            os._exit(1)
-
-
-def _limit(memory: int) -> None:
-    """So much memory beyond what is in use now."""
-    if sys.platform == "linux":
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        most = used + memory if hard == resource.RLIM_INFINITY else min(used + memory, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ import base64
 import json
 import mimetypes
 import re
+import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 LONGEST_NAME = 100
+Lent = Mapping[str, Path]
 DO = 'send a row, {"column": "value"}, or several, {"rows": [{...}, {...}]}'
 
 
@@ -39,13 +41,13 @@ def content_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def rows_of(body: bytes) -> tuple[list[Row], bool]:
-    """The rows of a JSON body, and whether they came as a list."""
+def rows_of(body: bytes, lent: Lent) -> tuple[list[Row], bool]:
+    """The rows of a JSON body, and whether they came as a list; `lent` are this process's own files."""
     value = _parsed(body)
     if not isinstance(value, dict):
         raise _bad("bad_rows", "the body is not an object", f"it is {_kind(value)}", DO)
     if "rows" not in value:
-        return [_row(value)], False
+        return [_row(value, lent)], False
     if len(value) > 1:
         raise _bad("bad_rows", '"rows" is not alone', f"there is also: {', '.join(sorted(set(value) - {'rows'}))}", DO)
     rows = value["rows"]
@@ -54,12 +56,12 @@ def rows_of(body: bytes) -> tuple[list[Row], bool]:
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
             raise _bad("bad_rows", f"row {i} is not an object", f"it is {_kind(row)}", DO)
-    return [_row(row) for row in rows], True
+    return [_row(row, lent) for row in rows], True
 
 
-def as_json(rows: Sequence[Row]) -> bytes:
-    """The body that `rows_of` reads."""
-    coded = [{key: _coded(value) for key, value in row.items()} for row in rows]
+def as_json(rows: Sequence[Row], lent: dict[str, Path]) -> bytes:
+    """The body that `rows_of` reads. Files are not sent but lent, under names that nobody can guess."""
+    coded = [{key: _coded(value, lent) for key, value in row.items()} for row in rows]
     return json.dumps({"rows": coded}, allow_nan=False).encode()
 
 
@@ -82,17 +84,19 @@ async def spool(request: Request, into: IO[bytes]) -> None:
         into.write(chunk)
 
 
-def in_folder(source: IO[bytes], name: str, predict: Callable[[Path], Sequence[Row]]) -> list[Row]:
-    """What `predict` says of the bytes as a file, in a folder that only this user can read and that is gone after."""
+def in_folder(sources: Sequence[tuple[str, IO[bytes]]], predict: Callable[..., Sequence[Row]]) -> list[Row]:
+    """What `predict` says of the bytes as files, in a folder that only this user can read and that is gone after."""
     with tempfile.TemporaryDirectory(prefix="speciate-", ignore_cleanup_errors=True) as folder:
-        path = Path(folder).resolve() / name
-        source.seek(0)
-        with path.open("wb") as file:
-            shutil.copyfileobj(source, file)
+        paths = [Path(folder).resolve() / name for name, _ in sources]
+        for path, (_, source) in zip(paths, sources, strict=True):
+            source.seek(0)
+            with path.open("wb") as file:
+                shutil.copyfileobj(source, file)
         try:
-            return list(predict(path))
-        except SpeciateError as error:  # the client knows its file by name, and need not know our folders
-            parts = (part.replace(str(path), name) for part in (error.asked, error.exists, error.do))
+            return list(predict(*paths))
+        except SpeciateError as error:  # the client knows its files by name, and need not know our folders
+            inside = f"{Path(folder).resolve()}/"
+            parts = (part.replace(inside, "") for part in (error.asked, error.exists, error.do))
             raise SpeciateError(*parts) from error
 
 
@@ -123,12 +127,14 @@ def _suffix(kind: str, patterns: Sequence[str]) -> str:
     return re.sub(r"[^A-Za-z0-9.]", "", patterns[0].partition("*")[2]) if patterns else ""
 
 
-def _row(row: dict[str, Any]) -> Row:
-    return {key: _value(key, value) for key, value in row.items()}
+def _row(row: dict[str, Any], lent: Lent) -> Row:
+    return {key: _value(key, value, lent) for key, value in row.items()}
 
 
-def _value(key: str, value: Any) -> Any:
+def _value(key: str, value: Any, lent: Lent) -> Any:
     """JSON has no bytes: {"base64": "..."} stands for them."""
+    if isinstance(value, dict) and set(value) == {"lent"} and value["lent"] in lent:
+        return lent[value["lent"]]
     if not isinstance(value, dict) or set(value) != {"base64"}:
         return value
     try:
@@ -137,7 +143,11 @@ def _value(key: str, value: Any) -> Any:
         raise _bad("bad_rows", f"{key!r} is not base64", str(error), 'send {"base64": "..."}') from error
 
 
-def _coded(value: Any) -> Any:
+def _coded(value: Any, lent: dict[str, Path]) -> Any:
+    if isinstance(value, Path):
+        name = secrets.token_hex()
+        lent[name] = value
+        return {"lent": name}
     return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else plain(value)
 
 

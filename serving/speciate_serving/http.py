@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -65,9 +66,14 @@ class HttpServer:
         headers = {"host": "localhost", "content-type": "application/json"}
         if self.options.token:
             headers["authorization"] = f"Bearer {self.options.token}"
-        request = call(self.app, "POST", f"/v1/predict/{quote(name, safe='')}", headers, as_json(rows))
+        lent: dict[str, Path] = {}
+        body = as_json(rows, lent)
+        self._routes.lent |= lent
+        request = call(self.app, "POST", f"/v1/predict/{quote(name, safe='')}", headers, body)
         with ThreadPoolExecutor(1) as thread:  # the caller may be in an event loop already, as in a notebook
             answer = thread.submit(asyncio.run, request).result()
+        for file in lent:
+            del self._routes.lent[file]
         content = json.loads(answer.body)
         if answer.status != 200:
             error = content["error"]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Routes"]
 
 IN_MEMORY = 2**20
+MOST_FILES = 4096
 
 
 class Routes:
@@ -34,6 +36,7 @@ class Routes:
 
     def __init__(self, models: Mapping[str, Model], worker: Worker, metrics: Metrics) -> None:
         self.models, self.worker, self.metrics = models, worker, metrics
+        self.lent: dict[str, Path] = {}  # files that this process asks itself about
         self.started = int(time.time())
 
     def all(self) -> list[Route]:
@@ -53,7 +56,7 @@ class Routes:
         self.worker.check()
         kind = body.content_type(request)
         if kind == "application/json":
-            rows, listed = body.rows_of(await request.body())
+            rows, listed = body.rows_of(await request.body(), self.lent)
             outputs = await self._compute(request, name, partial(model.predict_rows, rows))
         else:
             take = self._form if kind == "multipart/form-data" else self._raw
@@ -71,15 +74,20 @@ class Routes:
         return PlainTextResponse(self.metrics.text(self.worker.waiting), media_type="text/plain; version=0.0.4")
 
     async def _form(self, request: Request, name: str, model: Model) -> list[Row]:
-        async with request.form(max_files=1, max_fields=16, max_part_size=2**16) as form:
-            for upload in form.values():
+        """A form's file; or its files, where several are one thing."""
+        most = MOST_FILES if model.format.together else 1
+        async with request.form(max_files=most, max_fields=16, max_part_size=2**16) as form:
+            files: dict[str, Any] = {}
+            for _, upload in form.multi_items():
                 if isinstance(upload, UploadFile):
                     kind = (upload.content_type or "").partition(";")[0]
                     file = body.file_name(upload.filename or "", kind, model.format.patterns)
                     body.refuse_empty(upload.file)
-                    work = partial(body.in_folder, upload.file, file, model.predict_file)
-                    return await self._compute(request, name, work)
-        raise body.no_file()
+                    files[f"{len(files)}-{file}" if file in files else file] = upload.file
+            if not files:
+                raise body.no_file()
+            work = partial(body.in_folder, list(files.items()), model.predict_file)
+            return await self._compute(request, name, work)
 
     async def _raw(self, request: Request, name: str, model: Model) -> list[Row]:
         given = body.given_name(request)
@@ -87,7 +95,7 @@ class Routes:
         with SpooledTemporaryFile(IN_MEMORY) as source:
             await body.spool(request, source)
             body.refuse_empty(source)
-            return await self._compute(request, name, partial(body.in_folder, source, file, model.predict_file))
+            return await self._compute(request, name, partial(body.in_folder, [(file, source)], model.predict_file))
 
     async def _compute(self, request: Request, name: str, work: Callable[[], list[Row]]) -> list[Row]:
         def timed() -> list[Row]:

@@ -273,6 +273,7 @@ def test_words_of_run(refused, trained, tmp_path, words, says):
         (["resume", "nope"], USAGE, "no run named"),
         (["resume", MODEL], USAGE, "is done"),
         (["show", "nope"], USAGE, "nope"),
+        (["show", "news@gold"], USAGE, "gold"),
         (["list", "modles"], USAGE, "did you mean 'models'?"),
         (["nocommand"], USAGE, "nocommand"),
     ],

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import types
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ import speciate
 from speciate import Base, Format, SpeciateError, UsageError, hookimpl
 from speciate.catalog import Catalog, Plugin, installed, options_of
 from speciate.modality import TEXT, Array, Modality
+from speciate.sources import recognise
 
 
 def plugin(name, **hooks):
@@ -121,3 +123,23 @@ def test_options_are_checked_and_words_become_values():
 def test_the_public_names_are_these():
     assert len(set(speciate.__all__)) == len(speciate.__all__)
     assert all(hasattr(speciate, name) for name in speciate.__all__)
+
+
+def test_what_lies_beside_a_file_is_no_row(tmp_path):
+    """Textures beside a mesh belong to it, though another format may know pictures."""
+    mesh = Format("mesh", "m", TEXT, ("*.obj",), "x:Y", companions=("*.mtl", "*.png"))
+    picture = Format("picture", "p", TEXT, ("*.png", "*.jpg"), "x:Y")
+    catalog = Catalog([plugin("both", speciate_formats=lambda: [mesh, picture])])
+    paths = {name: tmp_path / name for name in ("a.obj", "a.mtl", "a.png", "b.jpg", "notes.xyz")}
+    for path in paths.values():
+        path.write_text("x")
+
+    def found(*names, format=""):
+        chosen, files, aside = recognise(catalog, [paths[name] for name in names], (), format)
+        return chosen.name, [path.name for path in files], [Path(one.path).name for one in aside]
+
+    assert found("a.obj", "a.mtl", "a.png", "notes.xyz") == ("mesh", ["a.obj"], ["notes.xyz"])
+    assert found("a.png", "b.jpg") == ("picture", ["a.png", "b.jpg"], [])
+    assert found("a.obj", "a.mtl", format="mesh") == ("mesh", ["a.obj"], [])
+    with pytest.raises(UsageError, match="several formats"):
+        found("a.obj", "a.png", "b.jpg")

@@ -83,7 +83,7 @@ def test_what_a_model_folder_holds(trained):
     wanted = "name created format base method task labels dataset input scores baseline config libraries"
     assert info.keys() >= set(wanted.split())
     assert info["labels"] == ["grain", "money", "oil"]
-    assert (info["dataset"]["version"], info["dataset"]["labelled"]) == (2, 240)
+    assert (info["dataset"]["version"], info["dataset"]["labelled"]) == (1, 240)
     assert {"value", "low", "high", "n"} <= info["scores"]["accuracy"].keys()
     assert (
         info["scores"]["accuracy"]["low"] <= info["scores"]["accuracy"]["value"] <= info["scores"]["accuracy"]["high"]
@@ -168,7 +168,7 @@ def test_numbers(workspace, tmp_path, make):
 def test_a_score_says_what_was_seen(copied):
     assert copied.score(MODEL, "news")["seen_in_training"] is False
     assert copied.score(MODEL, "news:test")["seen_in_training"] is False
-    assert copied.score(MODEL, "news@2:train")["seen_in_training"] is True
+    assert copied.score(MODEL, "news@1:train")["seen_in_training"] is True
     assert copied.score(MODEL, "news:dev")["seen_in_training"] is True
     assert len({row["split"] for row in copied.ledger.rows("scores")}) == 3
 

@@ -11,6 +11,7 @@ from speciate import SpeciateError, UsageError
 from speciate_datasets import export as export_module
 from speciate_datasets.blobs import field as blob_field
 from speciate_datasets.bring import from_huggingface, from_parquet
+from speciate_datasets.contents import parted
 from speciate_datasets.export import import_folder
 from speciate_datasets.query import Dataset
 
@@ -124,7 +125,8 @@ def test_large_content_goes_along(workspace, exported, tmp_path):
     contents = {ids[0]: b"x" * 200_000, ids[1]: b"", ids[2]: None}
     key = store.schema("dataset.news").field("id")
     schema = pa.schema([key, pa.field("content", pa.large_binary(), metadata=export_module.BLOB)])
-    store.merge("dataset.news", pa.table([list(contents), list(contents.values())], schema=schema), insert=False)
+    content = pa.table([list(contents), list(contents.values())], schema=schema)
+    store._keep("content.news", parted(content)[1])
     record = {**workspace.engine.rows("datasets")[-1], "version": store.version("dataset.news")}
     workspace.engine.append("datasets", [record])
     dataset = Dataset(workspace.engine, "news")

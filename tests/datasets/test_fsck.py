@@ -7,8 +7,9 @@ import pytest
 
 import speciate
 from speciate import SpeciateError
+from speciate_datasets import fsck
 from speciate_datasets.store import Store
-from speciate_datasets.sums import manifest_of
+from speciate_datasets.sums import HINT, MANIFESTS, manifest_of
 
 
 @pytest.fixture
@@ -145,6 +146,30 @@ def test_a_torn_line_of_the_list(kept):
     assert len(engine.dataset("news").rows()) == 240
     engine.edit("news", "drop", drop=[engine.dataset("news").rows()[0]["id"]])
     assert {entry["what"] for entry in fresh(kept).fsck("news")["damaged"]} <= {"1 lines cannot be read"}
+
+
+@pytest.mark.parametrize("where", ["sums/dataset.news", f"lance/dataset.news.lance/{MANIFESTS}/{HINT}"])
+def test_any_flipped_bit_beside_the_data_is_named(kept, where):
+    path, chance = kept.root / where, random.Random(0)
+    data = path.read_bytes()
+    assert fsck.files(Store(kept.root), "dataset.news") == []
+    for bit in [*chance.sample(range(len(data) * 8 - 8), 60), *range(len(data) * 8 - 8, len(data) * 8)]:
+        flip(path, bit)
+        assert fsck.files(Store(kept.root), "dataset.news"), bit
+        path.write_bytes(data)
+
+
+def test_a_writer_killed_before_lance_noted_its_version(kept, monkeypatch, tmp_path, make):
+    hint = folder(kept) / MANIFESTS / HINT
+    before = hint.read_bytes()
+    monkeypatch.setattr("speciate_datasets.sums.Sums.vouch", lambda self: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        speciate.open(kept.root, quiet=True).add("news", make.jsonl(tmp_path / "more.jsonl", make.rows(20, seed=4)))
+    monkeypatch.undo()
+    assert hint.read_bytes() != before
+    hint.write_bytes(before)
+    assert Store(kept.root).count("dataset.news") == 260
+    assert fsck.files(Store(kept.root), "dataset.news") == []
 
 
 def test_a_reader_that_dies_is_reported(kept, monkeypatch):

@@ -13,9 +13,8 @@ import pyarrow as pa
 import pytest
 
 from speciate import SpeciateError, UsageError
-from speciate_datasets import blobs
 from speciate_datasets.loader import RowLoader
-from speciate_datasets.store import KEY, Store
+from speciate_datasets.store import BLOB, KEY, Store
 from speciate_datasets.stored import row_hash
 
 
@@ -27,15 +26,13 @@ def build(root, n=103, size=2000):
     ids = [row_hash({"content": content, "text": text}) for content, text in zip(contents, texts, strict=True)]
     fields = [KEY, pa.field("split", pa.string()), pa.field("text", pa.string()), pa.field("source", pa.string())]
     fields.append(pa.field("row", pa.int64()))
-    kept = pa.schema([*fields, blobs.field("content")])
-    given = pa.schema([*fields, pa.field("content", pa.large_binary())])
+    schema = pa.schema([*fields, pa.field("content", pa.large_binary(), metadata=BLOB)])
     columns = [ids, ["train"] * n, texts, ["file"] * n, list(range(n)), contents]
     store = Store(root)
-    table = store._db.create_table("dataset.d", schema=kept)
-    table.add(pa.table(columns, schema=given).slice(0, n // 2))
-    table.add(pa.table(columns, schema=given).slice(n // 2))
+    store.merge("dataset.d", pa.table(columns, schema=schema).slice(0, n // 2), insert=True)
+    store.merge("dataset.d", pa.table(columns, schema=schema).slice(n // 2), insert=True)
     truth = dict(zip(texts, contents, strict=True))
-    return SimpleNamespace(store=store, name="d", version=table.version, truth=truth)
+    return SimpleNamespace(store=store, name="d", version=store.version("dataset.d"), truth=truth)
 
 
 @pytest.fixture(scope="module")

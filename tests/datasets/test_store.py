@@ -134,7 +134,7 @@ def test_what_is_acknowledged_is_on_the_disk(workspace, news, synced):
         lambda: workspace.engine.append("models", [{"name": "m"}]),
         lambda: workspace.engine.append("models", [{"name": "n"}]),
         lambda: _features(workspace),
-        lambda: workspace.engine.tag("news", 2, "kept"),
+        lambda: workspace.engine.tag("news", 1, "kept"),
     ]
     for step in steps:
         synced.clear()
@@ -261,10 +261,10 @@ def test_a_disk_that_is_full(tmp_path, news):
 
 def test_versions_that_are_not_there(workspace, news):
     workspace.add("news", news)
-    for version in (99, 1, 0):
+    for version in (99, 2, 0):
         with pytest.raises(UsageError, match=f"no version of news named '{version}'") as caught:
             workspace.engine.dataset("news", version)
-        assert "there is: 2" in caught.value.exists
+        assert "there is: 1" in caught.value.exists
 
 
 def test_a_lock_that_is_held_too_long(workspace, monkeypatch, tmp_path):
@@ -289,3 +289,15 @@ def test_a_merge_replaces_and_inserts_only_if_told(tmp_path):
     assert store.scan("t").to_pylist() == [{"id": "a", "n": 2}]
     store.merge("t", pa.table({"id": ["a", "b"], "n": [3, 3]}, schema=schema), insert=False)
     assert store.scan("t").to_pylist() == [{"id": "a", "n": 3}]
+
+
+def test_what_a_compaction_replaced_is_not_missed(workspace, news):
+    """A manifest also names the files that a compaction has replaced: cleaned away, they are not damage."""
+    workspace.add("news", news)
+    workspace.engine.edit("news", "drop", drop=[workspace.engine.dataset("news").rows()[0]["id"]])
+    done = workspace.gc(older_than_days=0)
+    assert sum(table["cleaned"] for table in done["tables"]) > 3
+    dataset = workspace.engine.dataset("news")
+    dataset.verify(dataset.rows())
+    assert dataset.count() == 239
+    assert workspace.fsck()["damaged"] == []

@@ -14,6 +14,7 @@ import speciate
 from speciate import SpeciateError, UsageError
 from speciate.catalog import Catalog, Plugin, installed
 from speciate_datasets import pool, reading, references
+from speciate_datasets.loader import RowLoader
 from speciate_datasets.reading import Chunk, chunks_of
 from speciate_datasets.stored import File
 
@@ -98,7 +99,7 @@ def test_a_reader_that_cannot_start(hostile, files, monkeypatch):
     module = importlib.import_module("hostile")
     monkeypatch.setattr(module.HostileReader, "__module__", "hostile")
     folder = files(a="ok 1")
-    monkeypatch.setattr(pool, "_environment", lambda: {**os.environ, "PYTHONPATH": ""})
+    monkeypatch.setattr(pool, "environment", lambda: {**os.environ, "PYTHONPATH": ""})
     with pytest.raises(SpeciateError, match="does not start") as caught:
         hostile.add("d", folder)
     assert "hostile" in caught.value.exists
@@ -160,13 +161,21 @@ def _children(pid):
 def test_references_notice_a_changed_or_missing_file(hostile, files):
     folder = files(a="ok 1", b="ok 2")
     hostile.add("d", folder, reference=True)
-    rows = {row["name"]: row for row in hostile.engine.dataset("d").rows()}
-    assert rows["a.hst"]["data"] is None
-    assert references.content(rows["a.hst"], hostile.root) == b"ok 1"
+    dataset = hostile.engine.dataset("d")
+    rows = {row["name"]: row for row in dataset.rows()}
+    assert rows["a.hst"]["data"] == references.content(rows["a.hst"], hostile.root) == b"ok 1"
+    dataset.verify(dataset.rows(content=False))
+    assert hostile.engine.fsck("d")["damaged"] == []
+    loaded = [row for batch in RowLoader(dataset, split="", batch_size=1) for row in map(bytes, batch["data"])]
+    assert sorted(loaded) == [b"ok 1", b"ok 2"]
+    assert not list((hostile.root / "lance" / "content.d.lance" / "data").glob("*")), "the bytes are not stored"
     assert not Path(rows["a.hst"]["uri"]).is_absolute()
     (folder / "a.hst").write_text("ok 9")
     with pytest.raises(SpeciateError, match="changed since it was added"):
         references.content(rows["a.hst"], hostile.root)
+    with pytest.raises(SpeciateError, match="changed since it was added"):
+        dataset.verify(dataset.rows(content=False))
+    assert "changed since" in hostile.engine.fsck("d")["damaged"][0]["what"]
     (folder / "b.hst").unlink()
     with pytest.raises(SpeciateError, match=r"cannot read .*b\.hst"):
         references.content(rows["b.hst"], hostile.root)

@@ -1,12 +1,14 @@
-"""Commands that look after data: log, diff, tag, audit, search, relabel, drop, export, import, fsck, gc."""
+"""Commands that look after data: log, diff, tag, audit, preview, search, relabel, drop, export, import, fsck, gc."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from speciate.cli.shared import Json, Where, show
+from speciate.files import write_text
 from speciate.workspace import Workspace
 
 app = typer.Typer()
@@ -49,6 +51,19 @@ def tag(
 def audit(name: Name, workspace: Where = None, as_json: Json = False) -> None:
     """Leakage between splits, balance, missing and doubtful labels, outliers."""
     show(as_json, Workspace(workspace, quiet=as_json).audit(name), "audited")
+
+
+@app.command()
+def preview(
+    name: Name,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write.")] = Path("preview.html"),
+    n: Annotated[int, typer.Option("-n", help="How many rows.")] = 12,
+    workspace: Where = None,
+    as_json: Json = False,
+) -> None:
+    """Write a page with some rows of a dataset as pictures or words, to look at in a browser."""
+    write_text(out, Workspace(workspace).preview(name, n))
+    show(as_json, {"dataset": name, "page": str(out)}, "previewed")
 
 
 @app.command()

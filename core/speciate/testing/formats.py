@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +14,7 @@ import pytest
 from speciate import Format, Row, UsageError
 from speciate.catalog import Catalog, load
 from speciate.contracts import COLUMN_TYPES, STORE_COLUMNS, Reader, Sample
+from speciate.sandbox import Sandbox
 from speciate.sources import recognise
 from speciate.testing.contract import Contract
 from speciate.workspace import Workspace
@@ -97,6 +100,41 @@ class FormatContract(Contract):
             assert same(bare, reader.decode(row)), "decode looks at more than the columns of the schema"
             assert same(bare, reader.decode(found)), "a stored row decodes to something else than a served one"
 
+    def test_a_server_decodes_the_same(self, good: list[Path], tmp_path: Path) -> None:
+        """In the limited process that strangers' files are read in."""
+        sandbox = Sandbox(self.declaration.reader, self.chosen())
+        try:
+            for path in good:
+                here = [self.reader().decode(row) for row in self.reader().read(path)]
+                there = list(sandbox.files([path], False, tmp_path))
+                assert same(here, there), f"{path.name} decodes to something else in a process of its own"
+        finally:
+            sandbox.close()
+
+    def test_a_row_can_be_looked_at(self, good: list[Path]) -> None:
+        if not self.declaration.preview:
+            pytest.skip("the Format has no preview")
+        preview, reader = load(self.declaration.preview), self.reader()
+        row = next(iter(reader.read(good[0])))
+        seen = preview(row, reader.decode(row))
+        assert seen.png.startswith(b"\x89PNG\r\n\x1a\n") or not seen.png, "the picture is no PNG"
+        assert "<" in seen.html, "there is no HTML"
+        assert not {"<script", "http:", "https:"} & set(re.findall(r"<script|https?:", seen.html)), "it needs the web"
+        assert preview(row, reader.decode(row)) == seen, "the same row looks different the second time"
+
+    def test_a_varied_sample_is_a_sample(self, good: list[Path]) -> None:
+        if not self.declaration.augment:
+            pytest.skip("the Format does not vary its samples")
+        import numpy as np
+
+        augment, reader = load(self.declaration.augment), self.reader()
+        sample = reader.decode(next(iter(reader.read(good[0]))))
+        for seed in range(5):
+            first, again = (augment(sample, np.random.default_rng(seed)) for _ in range(2))
+            problems = self.declaration.modality.problems(first)
+            assert not problems, f"varied, it is no {self.declaration.modality.name}: {'; '.join(problems)}"
+            assert same(first, again), "the same generator varies it in two ways"
+
     def test_adding_twice_changes_nothing(self, good: list[Path], tmp_path: Path) -> None:
         workspace = self.workspace(tmp_path)
         first = workspace.add("kit", *good, format=self.name, options=self.options)
@@ -139,7 +177,7 @@ def untyped(reader: Reader, rows: list[Row]) -> str:
     """The first value that is missing or not exactly of its column's type."""
     for number, row in enumerate(rows):
         for name, kind in reader.schema().items():
-            if name not in row or type(row[name]) is not COLUMN_TYPES[kind]:
+            if name not in row or not (type(row[name]) is COLUMN_TYPES[kind] or is_file(kind, row[name])):
                 found = type(row[name]).__name__ if name in row else "nothing"
                 return f"row {number} has {found} in {name!r}, which is {kind}"
     return ""
@@ -184,8 +222,14 @@ def harmed(data: bytes, damage: str) -> bytes:
     return b"" if damage == "empty" else random.Random(damage).randbytes(2048)  # noqa: S311
 
 
+def is_file(kind: str, value: Any) -> bool:
+    return kind == "file" and isinstance(value, Path) and value.is_file()
+
+
 def content(row: Mapping[str, Any], schema: list[str]) -> tuple[str, ...]:
-    return tuple(repr(row[name]) for name in schema)
+    """What a row says, of whatever place its file lies in."""
+    values = (row[name] for name in schema)
+    return tuple(hashlib.sha256(v.read_bytes()).hexdigest() if isinstance(v, Path) else repr(v) for v in values)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -194,6 +238,8 @@ def same(a: Any, b: Any) -> bool:
         return bool((a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes()))
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, Path) and isinstance(b, Path):
+        return a.read_bytes() == b.read_bytes()
     if isinstance(a, list | tuple) and isinstance(b, list | tuple):
         return len(a) == len(b) and all(map(same, a, b))
     return type(a) is type(b) and repr(a) == repr(b)

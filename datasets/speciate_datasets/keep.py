@@ -1,0 +1,110 @@
+"""Files that rows refer to, put where the dataset finds them again: once, under `blobs/`, named by a hash of what they
+hold; or left where they are, with `add --reference`.
+
+This is the half that runs in the reading processes; `references.py` finds the files again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import IO
+
+from speciate import Row
+from speciate.files import sync
+from speciate_datasets.spool import Full
+
+__all__ = ["Keeper", "own_scratch", "sweep"]
+
+BLOBS, SCRATCH = "blobs", "tmp"
+CHUNK = 1 << 20
+ZEROS = bytes(CHUNK)
+SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,8}")
+
+
+class Keeper:
+    """Keeps the files of one source; several rows may share one."""
+
+    def __init__(self, root: Path, refer: bool) -> None:
+        self.root, self.refer = root, refer
+        self._kept: dict[Path, Row] = {}
+
+    def __call__(self, path: Path) -> Row:
+        """The columns that stand for a file."""
+        if path not in self._kept:
+            made = path.is_relative_to(self.root / SCRATCH)
+            self._kept[path] = referred(path, self.root, _hash(path)) if self.refer and not made else self._own(path)
+        return self._kept[path]
+
+    def _own(self, path: Path) -> Row:
+        """A copy below `blobs/`, on the disk when this returns."""
+        folder = self.root / BLOBS
+        temporary = folder / f".{os.getpid()}-{len(self._kept)}"
+        try:
+            folder.mkdir(exist_ok=True)
+            with path.open("rb") as source, temporary.open("wb") as copy:
+                name = _copied(source, copy)
+                copy.flush()
+                os.fsync(copy.fileno())
+            place = folder / name[:2] / (name + (path.suffix.lower() if SUFFIX.fullmatch(path.suffix) else ""))
+            if place.exists():
+                temporary.unlink()
+            else:
+                place.parent.mkdir(exist_ok=True)
+                temporary.replace(place)
+                sync(place.parent)
+                sync(folder)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            if not path.exists():
+                raise
+            size, free = path.stat().st_size, shutil.disk_usage(self.root).free
+            exists = f"{error.strerror or error}; {size:,} bytes to write, {free:,} bytes free"
+            raise Full(f"cannot write {folder}", exists, "free some disk space, or add with --reference") from error
+        return referred(place, self.root, name)
+
+
+def referred(path: Path, root: Path, content: str) -> Row:
+    """The columns that name a file; its place is told from the workspace where that is shorter."""
+    state = path.stat()
+    whole, home = path.absolute(), root.absolute()
+    near = os.path.commonpath([whole, home.parent]) == str(home.parent)
+    uri = Path(os.path.relpath(whole, home)).as_posix() if near else whole.as_uri()
+    return {"uri": uri, "uri_size": state.st_size, "uri_mtime": state.st_mtime_ns, "uri_hash": content}
+
+
+def own_scratch(root: Path) -> Path:
+    """Where the readers of this process make files; `sweep` clears it when the process is no more."""
+    return root / SCRATCH / str(os.getpid())
+
+
+def sweep(root: Path) -> None:
+    """Take away what processes that are gone have left: half-made files, half-made copies."""
+    for path in [*(root / SCRATCH).glob("*"), *(root / BLOBS).glob(".*-*")]:
+        process = path.name.lstrip(".").partition("-")[0]
+        if process.isdigit() and not Path(f"/proc/{process}").exists():
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _copied(source: IO[bytes], copy: IO[bytes]) -> str:
+    """Copy, and say the hash of what was copied; holes stay holes."""
+    state = hashlib.blake2b(digest_size=16)
+    while chunk := source.read(CHUNK):
+        state.update(chunk)
+        if chunk == ZEROS:
+            copy.seek(CHUNK, os.SEEK_CUR)
+        else:
+            copy.write(chunk)
+    copy.truncate()
+    return state.hexdigest()
+
+
+def _hash(path: Path) -> str:
+    state = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            state.update(chunk)
+    return state.hexdigest()
