@@ -263,7 +263,7 @@ def source_names(files: Sequence[Path]) -> dict[Path, str]:
     """A short name for each file that stays true when the folder moves: its path below what they all share."""
     here = str(Path.cwd())
     whole = {path: os.path.join(here, path) for path in files}  # noqa: PTH118  (a third of the time of `absolute`)
-    shared = len(os.path.commonpath({there.rpartition("/")[0] for there in whole.values()})) if files else 0
+    shared = len(os.path.commonpath({there.rpartition("/")[0] or "/" for there in whole.values()})) if files else 0
     return {path: printable(there[shared:].lstrip("/")) for path, there in whole.items()}
 
 

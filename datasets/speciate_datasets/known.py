@@ -120,4 +120,4 @@ def _digests(column: pa.ChunkedArray) -> NDArray[np.uint64]:
 
 def _bytes(column: pa.ChunkedArray) -> Bytes:
     """[n, 16] of 32 hexadecimal digits."""
-    return np.frombuffer(bytes.fromhex("".join(column.to_pylist())), dtype=np.uint8).reshape(-1, 16)
+    return np.frombuffer(bytes.fromhex("".join(column.to_pylist())), dtype=np.uint8).reshape(len(column), 16)

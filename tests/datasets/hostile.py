@@ -27,11 +27,13 @@ class HostileReader:
     def read(self, path):
         data = path.read_bytes()
         word = data.split(b" ")[0].decode()
+        if word == "meet":
+            self._meet(path.parent / ".met")
         row = {"data": data, "name": path.name, "folder": path.parent.name, "size": len(data)}
         if word == "number":
             yield {**row, "size": "many"}
             return
-        harm = getattr(self, f"_{word}", None)
+        harm = getattr(self, f"_{word}", None) if word != "meet" else None
         if harm:
             yield {**row, "name": "half", "data": b"half"}
             row = harm(row)
@@ -41,6 +43,13 @@ class HostileReader:
         import numpy as np
 
         return {"data": np.frombuffer(row["data"], dtype=np.uint8)}
+
+    def _meet(self, met):
+        """Be slow until two processes have come here."""
+        met.mkdir(exist_ok=True)
+        (met / str(os.getpid())).touch()
+        if len(list(met.iterdir())) < 2:
+            time.sleep(0.1)
 
     def _exit(self, row):
         os._exit(3)

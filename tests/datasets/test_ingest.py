@@ -308,6 +308,35 @@ def test_texts_in_folders_named_after_their_class(workspace, tmp_path):
 # --- the table ----------------------------------------------------------------------------------------------------
 
 
+def test_the_hashes_of_rows_do_not_change(workspace, tmp_path):
+    """They are kept in datasets: others would make every row a new one. These are from the first release."""
+    folder = tmp_path / "fine"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes('two\r\nlines "quoted" \\ é\n'.encode())
+    row = {"text": "hello \x01 😀", "label": "x", "group": "g", "n": 1, "f": 2.5, "ok": True, "none": None}
+    (folder / "b.jsonl").write_text(json.dumps({**row, "": "e", "a.b": [1, {"c": 2}]}))
+    workspace.add("d", folder)
+    there = rows_of(workspace)
+    assert [(there[text]["id"], there[text]["digest"]) for text in ('two\nlines "quoted" \\ é\n', row["text"])] == [
+        ("eae2acbadffde55c94e7ebd2e499f74f", "63325b69ea33362344ecc8fb327844cb"),
+        ("3fa1fdb4f3d5e7dbef22247ae9570cb8", "35558b2fb1b017248740ac2e0c452bc5"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["/a/b/x.txt", "/a/c/d/y.txt"], ["b/x.txt", "c/d/y.txt"]),
+        (["/a/b/x.txt", "/a/bc/y.txt"], ["b/x.txt", "bc/y.txt"]),
+        (["/a/x.txt", "/a/b/y.txt"], ["x.txt", "b/y.txt"]),
+        (["/x.txt", "/a/y.txt"], ["x.txt", "a/y.txt"]),
+        (["x.txt"], ["x.txt"]),
+    ],
+)
+def test_names_of_files_are_below_what_they_share(paths, names):
+    assert list(ingest.source_names([Path(path) for path in paths]).values()) == names
+
+
 def test_the_key_is_marked_and_rows_have_stable_ids(workspace, news):
     workspace.add("news", news)
     key = Store(workspace.root).schema("dataset.news").field("id")

@@ -6,14 +6,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import speciate
-from speciate import SpeciateError, UsageError
+from speciate import SpeciateError, UsageError, hookimpl
 from speciate.catalog import Catalog, Plugin, installed
-from speciate_datasets import pool, reading, references
+from speciate_datasets import ingest, pool, reading, references
 from speciate_datasets.loader import RowLoader
 from speciate_datasets.reading import Chunk, chunks_of
 from speciate_datasets.stored import File
@@ -103,6 +104,37 @@ def test_a_reader_that_cannot_start(hostile, files, monkeypatch):
     with pytest.raises(SpeciateError, match="does not start") as caught:
         hostile.add("d", folder)
     assert "hostile" in caught.value.exists
+
+
+@pytest.fixture
+def safe(hostile, monkeypatch):
+    """The same format as one that needs no other process, and as if it had many files."""
+    module = importlib.import_module("hostile")
+    (form,) = module.speciate_formats()
+    plugin = type("Safe", (), {"speciate_formats": staticmethod(hookimpl(lambda: [replace(form, sandbox=False)]))})
+    monkeypatch.setattr(ingest, "ALONE_BYTES", 0)
+    monkeypatch.setattr(reading, "CHUNK_FILES", 20)
+    catalog = Catalog([*installed().plugins.values(), Plugin("safe", plugin)])
+    return speciate.open(hostile.root.parent / "safe", catalog=catalog, quiet=True)
+
+
+def test_many_small_files_are_read_here_and_elsewhere(safe, files):
+    folder = files(**{f"f{i:03d}": f"{'raise' if i in (7, 200) else 'meet'} {i % 290}" for i in range(300)})
+    added = safe.add("shared", folder, jobs=2)
+    pids = {int(path.name) for path in (folder / ".met").iterdir()}
+    assert len(pids) == 2
+    assert os.getpid() in pids
+    alone = safe.add("alone", folder, jobs=1)
+    assert [q.path for q in added.quarantined] == [q.path for q in alone.quarantined]
+    assert (added.added, len(added.quarantined)) == (alone.added, 2)
+    assert safe.engine.dataset("shared").rows() == safe.engine.dataset("alone").rows()
+
+
+def test_a_reader_that_starts_only_here(safe, files, monkeypatch):
+    """Whoever reads here meanwhile, it is said."""
+    monkeypatch.setattr(pool, "environment", lambda: {**os.environ, "PYTHONPATH": ""})
+    with pytest.raises(SpeciateError, match="does not start"):
+        safe.add("d", files(**{f"f{i:03d}": f"meet {i}" for i in range(600)}), jobs=2)
 
 
 def test_chunks_do_not_depend_on_the_number_of_processes():

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import tempfile
 from pathlib import Path
 
 import pyarrow
@@ -14,7 +15,7 @@ from pyarrow import parquet
 
 import speciate
 from speciate import SpeciateError, UsageError
-from speciate_text import speciate_formats
+from speciate_text import files, speciate_formats
 from speciate_text.example import ROWS, write
 from speciate_text.options import TextOptions
 from speciate_text.reader import TextReader
@@ -104,6 +105,24 @@ def test_encodings(put, encoding, name):
     content = {"a.csv": "text,label\nsüß,x\n", "a.jsonl": '{"text": "süß", "label": "x"}\n', "a.txt": "süß"}[name]
     option = "utf-8" if encoding == "utf-8-sig" else encoding
     assert rows(put(name, content, encoding), encoding=option)[0]["text"] == "süß"
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(
+    st.text("a\r\n\ufeffé😀", max_size=12), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "latin-1"])
+)
+def test_short_and_long_documents_are_read_alike(text, encoding):
+    """As a text file is: its lines end in one sign, a byte order mark is none of it."""
+    data = f"x{text}".encode(encoding, "ignore")
+    found = []
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        path = Path(folder) / "a.txt"
+        path.write_bytes(data)
+        for short in (1 << 16, len(data), 4):
+            patched.setattr(files, "SHORT", short)
+            found.append(rows(path, encoding=encoding)[0]["text"])
+        plain = path.read_text(encoding="utf-8-sig" if encoding == "utf-8" else encoding)
+    assert found == [plain] * 3
 
 
 @pytest.mark.parametrize(("name", "mark"), [("a.csv", ";"), ("a.csv", "\t"), ("a.tsv", "\t"), ("a.csv", ",")])
