@@ -134,6 +134,7 @@ class Format:
     companions: tuple[str, ...] = ()  # patterns of files that a Reader looks up beside its own
     preview: str = ""  # import string of f(row, sample) -> Preview
     augment: str = ""  # import string of f(sample, rng) -> Sample: the same thing, seen another way, to train on
+    magic_at: int = 0  # how many bytes stand before the magic
 
 
 @dataclass(frozen=True)

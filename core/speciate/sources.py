@@ -105,6 +105,7 @@ def _starts(format: Format, path: Path) -> bool:
     if not format.magic:
         return False
     with path.open("rb") as file:
+        file.seek(format.magic_at)
         return file.read(max(map(len, format.magic))).startswith(format.magic)
 
 
