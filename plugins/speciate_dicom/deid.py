@@ -1,0 +1,243 @@
+"""What is kept of a picture: one flat list of attributes, of which de-identification leaves those of the allow-list.
+
+PS3.15, basic application level confidentiality profile, with modified dates.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
+from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag
+from pydicom.uid import UID_dictionary
+
+from speciate import SpeciateError, UsageError
+from speciate.errors import did_you_mean
+from speciate_dicom.options import Common
+from speciate_dicom.secret import Secret
+from speciate_dicom.tags import CODES, DATES, NUMBERS, TABLES, UIDS, WORDS, kept
+
+__all__ = ["as_bytes", "check_tags", "clean", "columns", "flat", "patient_of", "refuse_burned_in"]
+
+METHOD = "Speciate allow-list, PS3.15 basic profile, modified dates"
+CODED = (("113100", "Basic Application Confidentiality Profile"), ("113107", "Modified Dates"))
+EMPTY = ("AccessionNumber", "PatientBirthDate", "PatientSex", "ReferringPhysicianName", "StudyID", "StudyTime")
+GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+BINARY = ("OB", "OW", "US", "SS", "US or SS")
+MOST_AGE = 89  # above it an age tells who somebody is
+NAMED = {"number": NUMBERS, "code": CODES, "date": DATES, "uid": UIDS, "table": TABLES}
+RULES = {tag_for_keyword(name): rule for rule, names in NAMED.items() for name in names}
+RULES |= {tag_for_keyword("SOPClassUID"): "class"}
+
+
+def flat(data: Dataset, frame: int) -> Dataset:
+    """A file's attributes with those of one of its frames in their place, so that every picture reads alike."""
+    if not any(group in data for group in GROUPS):
+        return data
+    one = Dataset()
+    for tag in data.keys():  # noqa: SIM118  (iterating over a dataset gives elements)
+        if keyword_for_tag(tag) not in GROUPS:
+            one[tag] = data.get_item(tag)
+    shared, single = (list(data.get(group) or []) for group in GROUPS)
+    for item in [*shared[:1], *single[frame : frame + 1]]:
+        for element in item:
+            if element.VR == "SQ" and len(element.value or ()) == 1 and element.keyword not in TABLES:
+                one.update({inner.tag: inner for inner in element.value[0]})
+    return one
+
+
+def patient_of(data: Dataset) -> str:
+    """Who this is about, as well as the file says it; pictures of one patient must not part into train and test."""
+    for keyword in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        value = " ".join(str(data.get(keyword) or "").split())
+        if value:
+            return f"{keyword}\0{value}"
+    return ""
+
+
+def clean(data: Dataset, frame: int, secret: Secret) -> Dataset:
+    """A flat dataset with only what the allow-list names, pseudonyms, and the marks of the profile."""
+    patient, one = patient_of(data), Dataset()
+    coloured = data.get("PhotometricInterpretation") == "PALETTE COLOR"
+    for tag in data.keys():  # noqa: SIM118
+        rule = RULES.get(int(tag))
+        if not rule:
+            continue
+        raw = data.get_item(tag)
+        if rule == "number" and _plain(raw):
+            one[tag] = raw
+            continue
+        element = _element(data, tag)
+        if element is None:
+            continue
+        if rule == "number" and numbers(element.value) is not None:
+            one[tag] = element
+        elif rule == "code" and (words := _words(element.value)) is not None:
+            one[tag] = DataElement(tag, element.VR, words)
+        elif rule == "date" and (day := secret.date(patient, str(element.value))):
+            one[tag] = as_bytes(element.keyword, "DA", day.encode())
+        elif rule == "uid" and element.value:
+            extra = f"#{frame}" if frame and element.keyword == "SOPInstanceUID" else ""
+            one[tag] = as_bytes(element.keyword, "UI", secret.uid(f"{element.value}{extra}").encode())
+        elif rule == "table" and element.VR == "SQ":
+            one[tag] = DataElement(tag, "SQ", _tables(element.value))
+        elif (rule == "table" and element.VR in BINARY and coloured) or (
+            rule == "class" and str(element.value) in UID_dictionary
+        ):
+            one[tag] = element
+    _mark(one, secret.name("patient", patient))
+    return one
+
+
+def columns(data: Dataset, options: Common) -> dict[str, Any]:
+    """The attributes that a person asked for as columns, from a dataset that may hold what only they may see."""
+    asked = [tag.strip() for tag in options.tags.split(",") if tag.strip()]
+    return {name: _column(name, _value(data, name), options.keep_phi) for name in asked}
+
+
+def check_tags(options: Common) -> None:
+    """Every column that was asked for is an attribute that may be shown."""
+    for name in (tag.strip() for tag in options.tags.split(",") if tag.strip()):
+        if tag_for_keyword(name) is None:
+            hint = did_you_mean(name, kept())
+            raise UsageError(f"no DICOM attribute named {name!r}", hint, "type a keyword, such as -o tags=KVP,Modality")
+        if not options.keep_phi and name not in kept():
+            exists = "de-identification removes it, because it may tell who somebody is"
+            raise UsageError(f"{name} cannot be a column", exists, "leave it out, or type -o keep_phi=true")
+
+
+def refuse_burned_in(data: Dataset, options: Common) -> None:
+    if not options.burned_in and str(data.get("BurnedInAnnotation", "")).upper() == "YES":
+        exists = "it says that text is burned into its pixels; that is not removed here"
+        raise SpeciateError("this picture may show names", exists, "look at it, then type -o burned_in=true")
+
+
+def numbers(value: Any) -> Any:
+    """A number or several, or nothing: text that is none does not pass."""
+    found = []
+    for part in _many(value):
+        try:
+            number = float(part)
+        except (TypeError, ValueError):
+            return None
+        if not math.isfinite(number):
+            return None
+        found.append(number)
+    return found if len(found) > 1 else found[0] if found else None
+
+
+def _plain(raw: Any) -> bool:
+    """Whether an element that nobody has looked at yet holds numbers as text, and so can be kept as it is."""
+    if not isinstance(raw, RawDataElement) or raw.VR not in ("DS", "IS") or not raw.value:
+        return False
+    try:
+        return all(math.isfinite(float(part)) for part in bytes(raw.value).rstrip(b"\0 ").split(b"\\"))
+    except ValueError:
+        return False
+
+
+def _column(name: str, value: Any, all_of_it: bool) -> Any:
+    """A value as a table holds it."""
+    if value is None or value == "":
+        return None
+    if name in NUMBERS:
+        found = numbers(value)
+        return " ".join(f"{number:g}" for number in found) if isinstance(found, list) else found
+    if all_of_it:
+        return " ".join(str(part) for part in _many(value))
+    if name == "PatientAge":
+        return _age(str(value))
+    if name in ("PatientSize", "PatientWeight"):
+        return numbers(value)
+    if name == "PatientSex":
+        return str(value) if str(value) in ("F", "M", "O") else None
+    words = _words(value)
+    return " ".join(_many(words)) if words is not None else None
+
+
+def _age(text: str) -> float | None:
+    """Years, 90 for everybody above 89."""
+    unit = {"Y": 1.0, "M": 12.0, "W": 52.2, "D": 365.25}.get(text[-1:].upper())
+    if not unit or not text[:-1].isdigit():
+        return None
+    years = int(text[:-1]) / unit
+    return float(MOST_AGE + 1) if years > MOST_AGE else round(years, 2)
+
+
+def _words(value: Any) -> Any:
+    """Those words that the vocabulary holds."""
+    found = [str(part).strip().upper() for part in _many(value)]
+    words = [word for word in found if word in WORDS]
+    return words if len(words) > 1 else words[0] if words else None
+
+
+def _tables(items: Sequence[Dataset]) -> list[Dataset]:
+    """A table of pixel values, without the explanation that stands beside it."""
+    table = Dataset()
+    table.update({item.tag: item for item in items[0] if item.keyword in ("LUTDescriptor", "LUTData")} if items else {})
+    return [table] if len(table) == 2 else []
+
+
+def _mark(one: Dataset, pseudonym: str) -> None:
+    """What every de-identified file says; made once and kept as bytes, because it is written ten thousands of times."""
+    marks = _marks()
+    for tag in marks.keys():  # noqa: SIM118
+        one[tag] = marks.get_item(tag)
+    for keyword, kind in (("PatientName", "PN"), ("PatientID", "LO")):
+        one[keyword] = as_bytes(keyword, kind, pseudonym.encode())
+
+
+def as_bytes(keyword: str, kind: str, value: bytes) -> RawDataElement:
+    """An element as it stands in a file: explicit VR, little endian."""
+    value += (b"\0" if kind in ("UI", "OB") else b" ") * (len(value) % 2)
+    return RawDataElement(BaseTag(tag_for_keyword(keyword) or 0), kind, len(value), value, 0, False, True)
+
+
+@lru_cache(maxsize=1)
+def _marks() -> Dataset:
+    one = Dataset()
+    for keyword in EMPTY:
+        setattr(one, keyword, "")
+    one.PatientIdentityRemoved = "YES"
+    one.DeidentificationMethod = METHOD
+    one.LongitudinalTemporalInformationModified = "MODIFIED"
+    codes = []
+    for value, meaning in CODED:
+        code = Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "DCM", meaning
+        codes.append(code)
+    one.DeidentificationMethodCodeSequence = codes
+    file = DicomBytesIO()
+    file.is_little_endian, file.is_implicit_VR = True, False
+    write_dataset(file, one)
+    return read_dataset(io.BytesIO(file.getvalue()), False, True)
+
+
+def _element(data: Dataset, tag: Any) -> DataElement | None:
+    """An element, or nothing where it cannot be read."""
+    try:
+        return data[tag]
+    except Exception:
+        return None
+
+
+def _value(data: Dataset, keyword: str) -> Any:
+    tag = tag_for_keyword(keyword)
+    element = _element(data, tag) if tag in data else None
+    return element.value if element is not None else None
+
+
+def _many(value: Any) -> list[Any]:
+    if value is None or value == "":
+        return []
+    return list(value) if isinstance(value, list | tuple | MultiValue) else [value]
