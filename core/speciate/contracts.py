@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from speciate.catalog import Catalog
     from speciate.model import Model
     from speciate.task import Examples, Predictions, Task
 
@@ -485,7 +486,7 @@ class Engine(Protocol):
         """Compare every stored byte with its checksum and every row with the hash it is named by."""
         ...
 
-    def curate(self, name: str, at: str = "") -> Any:
+    def curate(self, name: str, at: str = "", catalog: Catalog | None = None) -> Any:
         """A lazy Dataset to filter, search, relabel and export."""
         ...
 

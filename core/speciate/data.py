@@ -98,7 +98,7 @@ class DataVerbs:
 
     def dataset(self, name: str) -> Any:
         """A lazy Dataset to filter, search, relabel and export: `ws.dataset("scans@gold").filter("age > 60")`."""
-        return self.engine.curate(*_at(name))
+        return self.engine.curate(*_at(name), catalog=self.catalog)
 
     def audit(self, name: str) -> dict[str, Any]:
         """Leakage between splits, balance, missing and doubtful labels, outliers; with what to do about each."""

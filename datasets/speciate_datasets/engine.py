@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from speciate import Format, Near, Row, SpeciateError, UsageError
+from speciate.catalog import Catalog
 from speciate.contracts import Added, Progress, Reader
 from speciate.errors import unknown
 from speciate.files import check_name, sync, write_json
@@ -221,11 +222,11 @@ class LanceEngine:
 
     # --- the workspace's own tables -------------------------------------------------------------------------------
 
-    def curate(self, name: str, at: str = "") -> Any:
+    def curate(self, name: str, at: str = "", catalog: Catalog | None = None) -> Any:
         """The lazy Dataset that people filter, search, relabel and export."""
         from speciate_datasets.query import Dataset
 
-        return Dataset(self, name, self.resolve(name, at))
+        return Dataset(self, name, self.resolve(name, at), catalog=catalog)
 
     def audit(self, name: str, at: str = "", near: Near | None = None) -> Row:
         from speciate_datasets.audit import audit

@@ -206,8 +206,9 @@ class Dataset:
     def drop(self, why: str = "") -> Dataset:
         """Without these rows; every version before still has them."""
         if not (ids := self.ids()):
-            return Dataset(self.engine, self.name, self.version)
-        return Dataset(self.engine, self.name, self.engine.edit(self.name, "drop", None, ids, why))
+            return Dataset(self.engine, self.name, self.version, catalog=self.catalog)
+        version = self.engine.edit(self.name, "drop", None, ids, why)
+        return Dataset(self.engine, self.name, version, catalog=self.catalog)
 
     def with_column(
         self, name: str, values: Callable[[Row], Any] | Mapping[str, Any] | Sequence[Any], why: str = ""
@@ -230,10 +231,11 @@ class Dataset:
 
     def _edit(self, kind: str, ids: list[str], columns: Mapping[str, pa.Array], why: str) -> Dataset:
         if not ids:
-            return Dataset(self.engine, self.name, self.version)
+            return Dataset(self.engine, self.name, self.version, catalog=self.catalog)
         schema = pa.schema([KEY, *(pa.field(name, column.type) for name, column in columns.items())])
         rows = pa.table([pa.array(ids, pa.string()), *columns.values()], schema=schema)
-        return Dataset(self.engine, self.name, self.engine.edit(self.name, kind, rows, (), why))
+        version = self.engine.edit(self.name, kind, rows, (), why)
+        return Dataset(self.engine, self.name, version, catalog=self.catalog)
 
     # --- looking --------------------------------------------------------------------------------------------------
 

@@ -35,9 +35,6 @@ def file_column(schema: pa.Schema) -> str:
 
 def reference(path: Path, data: bytes, root: Path) -> Row:
     """The columns that stand for the bytes of a file."""
-    if path.read_bytes() != data:
-        exists = "what is stored of it is not the file itself"
-        raise SpeciateError(f"{path.name} cannot be stored as a reference", exists, "leave out --reference")
     return referred(path, root, hashlib.blake2b(data, digest_size=16).hexdigest())
 
 

@@ -33,6 +33,7 @@ ID = re.compile(r"[0-9a-f]{32}")
 KEY = pa.field("id", pa.string(), nullable=False, metadata={b"lance-schema:unenforced-primary-key": b"true"})
 BLOB = {b"lance-encoding:blob": b"true"}  # metadata of a large_binary field that makes a blob column of it
 LOCK_SECONDS = 600
+SCANNED = 65_536  # rows at once
 DELETE_IDS = 2_000  # in one predicate
 MEND = "free some disk space or mend the permissions"
 
@@ -101,7 +102,8 @@ class Store:
     def scan(self, name: str, columns: Sequence[str] | None = None, version: int | None = None) -> pa.Table:
         query = self.open(name, version).search()
         with _reading(name):
-            return (query.select(list(columns)) if columns else query).limit(None).to_arrow()
+            query = (query.select(list(columns)) if columns else query).limit(None)
+            return query.to_batches(SCANNED).read_all()  # small batches are put together sooner than large ones
 
     def raw(self, name: str) -> Any:
         """Lance's own table at its newest version, for who holds the lock."""

@@ -233,8 +233,10 @@ def _text(value: Any) -> str:
 
 
 def refer(stored: Row, blobs: list[str], file: File, root: str) -> Row:
-    """A row that says where its bytes lie instead of holding them."""
-    for name in blobs:
-        if stored[name] is not None:
-            stored |= references.reference(file.path, stored[name], Path(root)) | {name: None}
-    return stored
+    """A row that says where its bytes lie instead of holding them: those that are the file itself."""
+    data = file.path.read_bytes()
+    same = [name for name in blobs if stored[name] == data]
+    if not same:
+        exists = "what is stored of it is not the file itself"
+        raise SpeciateError(f"{file.path.name} cannot be stored as a reference", exists, "leave out --reference")
+    return stored | references.reference(file.path, data, Path(root)) | dict.fromkeys(same)
