@@ -1,0 +1,1 @@
+"""Video's recipes, found by Hydra as pkg://speciate_video.conf."""

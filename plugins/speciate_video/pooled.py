@@ -1,0 +1,69 @@
+"""A base for images over the frames of a clip. It is found in the catalog, whoever declares it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speciate import IMAGE, Base, Sample, SpeciateError
+from speciate.catalog import installed, options_of
+from speciate.contracts import Encoder
+from speciate_video.options import FrameMeanOptions
+
+__all__ = ["FrameMean"]
+
+VERSION = "frame-mean 1"
+FRAMES = 256  # at once
+
+
+class FrameMean:
+    """The mean over time of an image base's vectors; their spread and maximum beside it."""
+
+    def __init__(self, options: FrameMeanOptions) -> None:
+        self.options, self._image = options, _image(options.image)
+        self.width = self._image.width * (3 if options.spread else 1)
+        self.tolerance = self._image.tolerance
+
+    def fingerprint(self) -> str:
+        from speciate_video.encoding import digest
+
+        return digest(VERSION, self.options.spread, self._image.fingerprint())
+
+    def encode(self, samples: Sequence[Sample], tick: Callable[[int], None]) -> NDArray[np.float32]:
+        vectors = np.zeros((len(samples), self.width), np.float32)
+        start = 0
+        while start < len(samples):
+            end, count = start, 0
+            while end < len(samples) and (end == start or count + len(samples[end]["frames"]) <= FRAMES):
+                count += len(samples[end]["frames"])
+                end += 1
+            vectors[start:end] = self._vectors([sample["frames"] for sample in samples[start:end]])
+            tick(end - start)
+            start = end
+        return vectors
+
+    def _vectors(self, clips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        pictures = [{"pixels": frame} for clip in clips for frame in clip]
+        found = self._image.encode(pictures, lambda _: None)
+        parts = np.split(found, np.cumsum([len(clip) for clip in clips])[:-1])
+        return np.stack([self._over_time(part) for part in parts])
+
+    def _over_time(self, part: NDArray[np.float32]) -> NDArray[np.float32]:
+        mean = part.mean(axis=0)
+        return np.concatenate([mean, part.std(axis=0), part.max(axis=0)]) if self.options.spread else mean
+
+
+def _image(name: str) -> Encoder:
+    catalog = installed()
+    fitting = [base for base in catalog.all(Base) if base.modality.agrees(IMAGE)]
+    chosen = next((base for base in fitting if base.name == name), None)
+    if chosen is None:
+        exists = f"bases for images here: {', '.join(base.name for base in fitting) or 'none'}"
+        do = 'type base.image=NAME with one of them, or install one: `pip install "speciate[image]"`'
+        raise SpeciateError(f"base 'frame-mean' needs the image base {name!r}", exists, do)
+    found: Any = catalog.use(chosen, "loader")(options_of(chosen, {}))
+    encoder: Encoder = found
+    return encoder
