@@ -55,6 +55,8 @@ def opened(data: bytes, name: str, max_pixels: int) -> tuple[Header, Image.Image
         raise SpeciateError(asked, f"{type(error).__name__}: {error}", "export it again") from error
     if found.width * found.height > max_pixels:
         raise _too_large(name, f"its header says {found.width} x {found.height}, the limit is {max_pixels:,} pixels")
+    if found.kind == "png":
+        _check_chunks(data, name)
     return found, image
 
 
@@ -84,6 +86,17 @@ def _turn(image: Image.Image, kind: str) -> int:
         return 1
     turn = image.getexif().get(ORIENTATION, 1)
     return turn if turn in range(1, 9) else 1
+
+
+def _check_chunks(data: bytes, name: str) -> None:
+    """OpenCV takes memory for as many bytes as a chunk says that it has, which may be 4 GB."""
+    at, kind = 8, b""
+    while at + 12 <= len(data) and kind != b"IEND":
+        length, kind = int.from_bytes(data[at : at + 4]), data[at + 4 : at + 8]
+        if at + 12 + length > len(data):
+            exists = f"the chunk at offset {at} says it has {length:,} bytes, {len(data) - at - 12:,} are left"
+            raise SpeciateError(f"{name} is damaged or cut off", exists, "copy or export it again")
+        at += 12 + length
 
 
 def _too_large(name: str, exists: str) -> SpeciateError:

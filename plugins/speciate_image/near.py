@@ -32,8 +32,11 @@ def signatures(rows: Sequence[Row]) -> NDArray[np.uint8]:
 
 def look(pixels: NDArray[np.uint8]) -> bytes:
     """64 bytes with 6 signs each."""
-    small = cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    while min(grey.shape) >= 8 * SIDE:  # halving even sizes is what OpenCV is quickest at
+        h, w = (side // 2 for side in grey.shape)
+        grey = cv2.resize(grey[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
+    grey = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
     low = np.rint(cv2.dct(grey)[:LOW, :LOW][KEPT])  # of an empty picture nothing is left
     signs = MIX @ (low * RAISED) > 0
     return np.packbits(signs.reshape(BYTES, BITS), axis=1).tobytes()

@@ -140,9 +140,9 @@ class PDBFile:
         if counted is not None and atoms < counted != atoms * (said or 1):  # some leave alternate locations uncounted
             raise Broken(f"its MASTER record counts {counted:,} atoms, the file has {atoms:,}")
         closed = int((self._head == b"ENDMDL").sum())
-        if closed and models > closed:
+        if models > closed and (closed or not ended):
             raise Broken(f"it is cut off: of its {models} models only {closed} have an ENDMDL")
-        if not ended and (self._head[:first] == b"SEQRES").any():
+        if not ended and (self._head == b"SEQRES").any():
             raise Broken(f"it is cut off after line {len(self._head)}: there is no END")
 
     def _counted(self, name: bytes, start: int, stop: int) -> int | None:

@@ -39,6 +39,7 @@ def bad(folder: Path) -> dict[str, Path]:
     jpeg, good, tiff = saved(whole, "JPEG"), saved(whole, "PNG"), saved(whole, "TIFF", compression="tiff_lzw")
     webp, bmp, gif = saved(whole, "WEBP"), saved(whole, "BMP"), saved(whole, "GIF")
     empty = zlib.compress(bytes(100))
+    deep = png(64, 48, zlib.compress(bytes(48 * (64 * 6 + 1))), bits=16)
     files = {
         "empty.png": b"",
         "text.png": b"this is no picture",
@@ -51,6 +52,7 @@ def bad(folder: Path) -> dict[str, Path]:
         "flat.png": png(0, 0, empty),
         "too-little.png": png(128, 96, empty),
         "bad-crc.png": good[:60] + bytes([good[60] ^ 1]) + good[61:],
+        "memory.png": deep.replace(struct.pack(">I", deep.index(b"IEND") - deep.index(b"IDAT") - 12), b"\xff" * 4, 1),
         "text-bomb.png": png(8, 8, empty, extra=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200 << 20), 9))),
         "taller.jpg": resize_jpeg(jpeg, 960, 128),
         "no-end.jpg": jpeg[:-2],

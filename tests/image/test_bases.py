@@ -79,6 +79,14 @@ def test_encode_follows_a_network_that_is_trained(kind):
         assert np.abs(network(**encoder.batch(SAMPLES)).numpy() - after).max() <= max(encoder.tolerance, 1e-4)
 
 
+def test_batches_do_not_matter():
+    """Of any size, in any square, whatever stands beside a picture."""
+    small = {"precision": "fp32", "size": 64, "fit": "pad"}
+    together = encode(EfficientNetLite0(EfficientNetOptions(**small, batch=3)))
+    alone = encode(EfficientNetLite0(EfficientNetOptions(**small, batch=1)))
+    assert np.abs(together - alone).max() <= 1e-4
+
+
 def test_the_fingerprint_follows_what_decides_the_vectors(exact):
     others = [{"size": 160}, {"fit": "crop"}, {"precision": "bf16"}, {"precision": "auto"}]
     made = [EfficientNetLite0(EfficientNetOptions(**{"precision": "fp32", **other})) for other in others]

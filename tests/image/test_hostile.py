@@ -1,6 +1,8 @@
 """Whatever a file does, its neighbours are kept, the process lives, and what was refused says why."""
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +45,7 @@ def test_every_bad_file_is_refused_in_three_parts(refusals):
     [
         ("empty.png", "it is empty"),
         ("text.png", "first bytes are 74 68"),
+        ("memory.png", "the chunk at offset 33 says it has 4,294,967,295 bytes"),
         ("bomb.png", "the limit is 80,000,000 pixels|exceeds limit"),
         ("bomb.jpg", "exceeds limit"),
         ("no-end.jpg", "Premature end"),
@@ -53,6 +56,17 @@ def test_every_bad_file_is_refused_in_three_parts(refusals):
 )
 def test_the_reason_is_given(refusals, name, says):
     assert any(part in str(refusals[name]) for part in says.split("|")), str(refusals[name])
+
+
+def test_mutated_files_take_little_memory(tmp_path, pictures):
+    """A chunk of a 16-bit PNG that says it has 4 GB made OpenCV take them."""
+    path = pictures.bad(tmp_path)["memory.png"]
+    code = "import resource, sys; from pathlib import Path; from speciate_image.reader import ImageReader\n"
+    code += "from speciate_image.options import ImageOptions\n"
+    code += "try: list(ImageReader(ImageOptions()).read(Path(sys.argv[1])))\n"
+    code += "except Exception: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)\n"
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 500
 
 
 def test_strange_files_are_good(tmp_path, pictures):

@@ -40,7 +40,7 @@ def test_from_files_to_answers(tmp_path, workspace):
     added = workspace.add("shapes", tmp_path / "in", labels="folders")
     assert (added.rows, dict(added.labels)) == (60, {"disk": 30, "bar": 30})
     for recipe in ("image/probe", "image/probe-shape"):
-        ran = workspace.run(recipe, dataset="shapes")
+        ran = workspace.run(recipe, dataset="shapes", **{"method.c": [10.0]})
         assert ran.parity["holds"]
         asked = [tmp_path / "in" / label / "0.png" for label in ("disk", "bar")]
         said = workspace.predict(ran.model, *asked)["predictions"]

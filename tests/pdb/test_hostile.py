@@ -20,7 +20,7 @@ def good_files():
     first, second = made.structure(11, residues=20), made.structure(12, residues=20)
     text = made.pdb(first)
     count = sum(line.startswith(("ATOM", "HETATM")) for line in text.splitlines())
-    whole = text.replace("ATOM", "SEQRES   1 A   20  ALA\nATOM", 1)
+    whole = text.replace("\n", "\nSEQRES   1 A   20  ALA\n", 1)
     return {
         "bank.pdb": whole.replace("END\n", f"MASTER{' ' * 40}{count:9d}{2:5d}\nEND\n").encode(),
         "plain.pdb": made.pdb(second).encode(),
