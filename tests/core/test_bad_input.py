@@ -133,7 +133,7 @@ def test_files_that_cannot_be_opened(refused, tmp_path, file):
 
 
 def test_a_format_nobody_knows(refused, file):
-    path = file("a.xyz", b"\x00\x01")
+    path = file("a.qqq", b"\x00\x01")
     refused(USAGE, "no installed format knows", "add", "d", path)
     refused(USAGE, "did you mean 'text'?", "add", "d", path, "--format", "txt")
 
@@ -229,7 +229,7 @@ def test_data_that_cannot_be_learnt(refused, typed, file, kind):
         (["text/probe-hash", "dataset=news@7"], "7"),
         (["text/probe-hash", "dataset=news@x"], "@NUMBER"),
         (["text/prob", "dataset=news"], "did you mean 'text/probe"),
-        (["video/probe", "dataset=news"], "no recipe named"),
+        (["audio/probe", "dataset=news"], "no recipe named"),
         (["text/probe-hash", "dataset=news", "method.l2=1"], "no setting named 'method.l2'"),
         (["text/probe-hash", "dataset=news", "method.c=[0]"], "method.c"),
         (["text/probe-hash", "dataset=news", "method.c=[]"], "method.c"),

@@ -15,7 +15,7 @@ from speciate_dicom.options import DicomOptions, SliceOptions
 from speciate_dicom.slices import SliceReader
 from speciate_dicom.volumes import DicomReader
 
-FILE = Path(__file__).with_name("hostile.py")
+FILE = Path(__file__).with_name("bad_dicom.py")
 SPEC = importlib.util.spec_from_file_location("dicom_hostile", FILE)
 hostile = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(hostile)
@@ -25,7 +25,7 @@ import json, resource, sys, time
 from pathlib import Path
 import numpy as np
 sys.path.insert(0, sys.argv[1])
-from hostile import mutated
+from bad_dicom import mutated
 from speciate import UsageError
 from speciate_dicom.options import DicomOptions, SliceOptions
 from speciate_dicom.slices import SliceReader
@@ -54,7 +54,7 @@ for seed in seeds:
         except Exception as error:
             counts["refused"] += 1
         counts["slowest"] = max(counts["slowest"], time.monotonic() - start)
-counts["megabytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+counts["megabytes"] = int(next(line for line in open("/proc/self/status") if "VmHWM" in line).split()[1]) >> 10
 print(json.dumps(counts))
 """
 

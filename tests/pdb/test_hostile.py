@@ -2,7 +2,7 @@
 
 import gzip
 
-import hostile
+import bad_structures as hostile
 import made
 import numpy as np
 import pytest

@@ -13,7 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from hostile import SEEDS, mutated
+from bad_meshes import SEEDS, mutated
 
 from speciate import SpeciateError
 from speciate_3d.options import ThreeDOptions

@@ -16,7 +16,7 @@ from speciate_3d.reader import ThreeDReader
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from hostile import SEEDS, crafted, zipped  # noqa: E402
+from bad_meshes import SEEDS, crafted, zipped  # noqa: E402
 
 CRAFTED = list(crafted())
 

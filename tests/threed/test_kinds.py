@@ -19,7 +19,7 @@ from speciate_3d.pcd import lzf
 from speciate_3d.reader import ThreeDReader, parse
 
 sys.path.insert(0, str(Path(__file__).parent))
-from hostile import zipped
+from bad_meshes import zipped
 
 MOST = 10**7
 MESHES = [name for name in WRITERS if name.rpartition(".")[2] in ("stl", "obj", "ply", "off")]

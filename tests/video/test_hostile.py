@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from hostile import by_hand, mutants, seeds
+from bad_videos import by_hand, mutants, seeds
 from video_made import reader, rows, video
 
 import speciate
@@ -96,7 +96,7 @@ import cv2, numpy
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30),) * 2)
 (row,) = VideoReader(VideoOptions()).read(Path(sys.argv[1]))
-print(row["frames"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+print(row["frames"], int(next(line for line in open("/proc/self/status") if "VmHWM" in line).split()[1]) >> 10)
 """
 
 

@@ -113,7 +113,7 @@ class FormatContract(Contract):
 
     def test_a_row_can_be_looked_at(self, good: list[Path]) -> None:
         if not self.declaration.preview:
-            pytest.skip("the Format has no preview")
+            return
         preview, reader = load(self.declaration.preview), self.reader()
         row = next(iter(reader.read(good[0])))
         seen = preview(row, reader.decode(row))
@@ -124,7 +124,7 @@ class FormatContract(Contract):
 
     def test_a_varied_sample_is_a_sample(self, good: list[Path]) -> None:
         if not self.declaration.augment:
-            pytest.skip("the Format does not vary its samples")
+            return
         import numpy as np
 
         augment, reader = load(self.declaration.augment), self.reader()
