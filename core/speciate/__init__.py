@@ -27,6 +27,7 @@ from speciate.contracts import (
     Sample,
     Server,
     Store,
+    TaskKind,
 )
 from speciate.errors import GateError, SpeciateError, UsageError
 from speciate.hookspecs import hookimpl
@@ -62,6 +63,7 @@ __all__ = [
     "Server",
     "SpeciateError",
     "Store",
+    "TaskKind",
     "UsageError",
     "hookimpl",
     "open",

@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast, get_type_hints
 import pluggy
 
 from speciate import hookspecs
-from speciate.contracts import Base, Declaration, Evaluator, Format, Method, Server, Store
+from speciate.contracts import Base, Declaration, Evaluator, Format, Method, Server, Store, TaskKind
 from speciate.errors import SpeciateError, UsageError, unknown
 from speciate.modality import Modality
 
@@ -28,6 +28,7 @@ GROUP = "speciate"
 HOOKS = {  # the declaring hooks, and what each must return
     "speciate_formats": Format,
     "speciate_bases": Base,
+    "speciate_tasks": TaskKind,
     "speciate_methods": Method,
     "speciate_evaluators": Evaluator,
     "speciate_servers": Server,

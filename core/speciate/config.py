@@ -13,16 +13,15 @@ from dataclasses import asdict, dataclass, field, make_dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from speciate.catalog import Catalog
-from speciate.contracts import Base, Declaration, Method
+from speciate.contracts import Base, Declaration, Method, TaskKind
 from speciate.errors import SpeciateError, UsageError, did_you_mean, unknown
-from speciate.task import TASKS
 
 __all__ = ["Config", "compose", "overrides_of", "recipes"]
 
-D = TypeVar("D", Base, Method)
+GROUPS: tuple[type[Base] | type[Method] | type[TaskKind], ...] = (Base, Method, TaskKind)
 _lock = threading.Lock()
 MAX_RECIPE_BYTES, MAX_ALIASES = 65_536, 20
 
@@ -32,13 +31,14 @@ class RunSchema:
     """The settings of a run beside those of its base and its method."""
 
     dataset: str = "???"
-    task: str = "classify"
     name: str = ""  # of the run and its model; by default dataset-method-number
     seed: int = 0
     evaluators: list[str] = field(default_factory=list)  # empty: every one that fits the task
+    budget: str = ""  # 10m, 2h, 500steps or 1000000tokens; then training ends, with the best model so far
     trainer: dict[str, Any] = field(default_factory=dict)  # Lightning Trainer settings, passed through
     base: Any = None
     method: Any = None
+    task: Any = None
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,14 @@ class Config:
 
     recipe: str
     dataset: str
-    task: str
     name: str
     seed: int
     evaluators: tuple[str, ...]
+    budget: str
     trainer: Mapping[str, Any]
     base: Mapping[str, Any]
     method: Mapping[str, Any]
+    task: Mapping[str, Any]
     overrides: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
@@ -78,8 +79,6 @@ def compose(catalog: Catalog, words: Sequence[str], folder: Path | None = None) 
     _refuse_code(raw)
     if raw["dataset"] == "???":
         raise UsageError("a run needs a dataset", "none was named", "type dataset=NAME; `speciate list` shows them")
-    if raw["task"] not in TASKS:
-        raise unknown("task", raw["task"], TASKS, "type task=NAME")
     sources = ("pkg://speciate.conf", *catalog.recipes)
     return Config.from_dict({"recipe": choices.get("recipe", ""), "overrides": words, "sources": sources, **raw})
 
@@ -90,7 +89,7 @@ def overrides_of(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             words += overrides_of(value, f"{prefix}{key}.")
-        elif prefix + key in ("recipe", "base", "method"):
+        elif prefix + key in ("recipe", *(kind.kind for kind in GROUPS)):
             words.append(f"{key}={value}")
         else:
             words.append(f"{prefix}{key}={_literal(value)}")
@@ -127,7 +126,7 @@ def _choices(catalog: Catalog, words: Sequence[str], folder: Path | None) -> dic
         if given["recipe"] not in known:
             raise unknown("recipe", given["recipe"], known, "type recipe=NAME")
         _refuse_bombs(given["recipe"], known[given["recipe"]].read_text(encoding="utf-8"))
-    for kind in (Base, Method):
+    for kind in GROUPS:
         if kind.kind in given:
             catalog.get(kind, given[kind.kind])
     if "recipe" not in given and not {"base", "method"} <= given.keys():
@@ -166,12 +165,12 @@ def _initialise() -> None:
 
 
 def _store_options(catalog: Catalog) -> None:
-    """Every declaration's options become the schema of `base=NAME` and `method=NAME`."""
+    """Every declaration's options become the schema of `base=NAME`, `method=NAME` and `task=NAME`."""
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
     store.store("schema", RunSchema, provider="speciate")
-    for kind in (Base, Method):
+    for kind in GROUPS:
         for declaration in catalog.all(kind):
             named = make_dataclass(
                 "Options", [("name", str, field(default=declaration.name))], bases=(declaration.options,)
@@ -182,7 +181,7 @@ def _store_options(catalog: Catalog) -> None:
 
 def _explain(catalog: Catalog, words: list[str], error: Exception) -> SpeciateError:
     """Hydra's error in three parts: the word at fault, what exists, the cause OmegaConf hides."""
-    groups = [word for word in words if word.split("=")[0] in ("recipe", "base", "method")]
+    groups = [word for word in words if word.split("=")[0] in ("recipe", *(kind.kind for kind in GROUPS))]
     known = _keys(catalog, groups)
     for word in words:
         key = word.split("=", 1)[0].lstrip("+~")
@@ -210,7 +209,11 @@ def _keys(catalog: Catalog, groups: list[str]) -> list[str]:
         return []
     keys: list[str] = []
     for key, value in config.items_ex(resolve=False):
-        nested = sorted(f"{key}.{inner}" for inner in value if inner != "name") if key in ("base", "method") else []
+        nested = (
+            sorted(f"{key}.{inner}" for inner in value if inner != "name")
+            if key in {kind.kind for kind in GROUPS}
+            else []
+        )
         keys += [str(key), *nested]
     return keys
 

@@ -36,6 +36,8 @@ __all__ = [
     "Evaluator",
     "Format",
     "Job",
+    "Journal",
+    "Loader",
     "Method",
     "Near",
     "NoOptions",
@@ -51,6 +53,7 @@ __all__ = [
     "ServerApp",
     "Source",
     "Store",
+    "TaskKind",
     "TogetherReader",
     "TrainableEncoder",
     "Trainer",
@@ -170,6 +173,26 @@ class Base:
     options: type = NoOptions
     requires: tuple[str, ...] = ()
     install: str = ""
+    gives: tuple[str, ...] = ("vector",)  # what a Task may need of it: see TaskKind.needs
+
+
+@dataclass(frozen=True)
+class TaskKind:
+    """A kind of thing to learn: how labels are read, what answers look like, and the head and loss that learn it.
+
+    `needs` says what of a base it is learnt from: `vector` (one a sample, every base gives it), `places` (one for each
+    pixel, voxel or residue) or `language` (the words that go on from a text).
+    """
+
+    kind = "task"
+    name: str
+    summary: str
+    task: str  # import string of a Task
+    primary: str  # the evaluator that decides between two models
+    needs: str = "vector"
+    options: type = NoOptions
+    requires: tuple[str, ...] = ()
+    install: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,10 +204,14 @@ class Method:
     summary: str
     trainer: str  # import string of a Trainer
     predictor: str  # import string of a Predictor
-    tasks: tuple[str, ...]
+    tasks: tuple[str, ...]  # by name; "*" is every task, also those of plugins it has never heard of
     options: type = NoOptions
     requires: tuple[str, ...] = ()
     install: str = ""
+    features: bool = True  # it learns from the base's vectors, which are computed once and kept
+
+    def does(self, task: str) -> bool:
+        return task in self.tasks or "*" in self.tasks
 
 
 @dataclass(frozen=True)
@@ -233,7 +260,7 @@ class Store:
     install: str = ""
 
 
-Declaration = Format | Base | Method | Evaluator | Server | Store
+Declaration = Format | Base | TaskKind | Method | Evaluator | Server | Store
 
 
 # --- the classes they name --------------------------------------------------------------------------------------
@@ -246,8 +273,8 @@ class Progress(Protocol):
         """Times a stage; the times end up in the result."""
         ...
 
-    def track(self, what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """A bar; call what it gives with the number of things just done."""
+    def track(self, what: str, total: int) -> AbstractContextManager[Callable[..., None]]:
+        """A bar; call what it gives with the number of things just done, and a note to show beside them."""
         ...
 
 
@@ -309,6 +336,32 @@ class TrainableEncoder(Encoder, Protocol):
         ...
 
 
+class Loader(Protocol):
+    """Batches of rows, epoch after epoch, from any place in the order that the seed and the epoch decide."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def set_world(self, world_size: int, rank: int) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Journal(Protocol):
+    """What a training says of itself while it goes on: numbers by step, kept in the run's folder and shown."""
+
+    def write(self, step: int, **numbers: float) -> None:
+        """`loss`, `dev` (the score that decides; higher is better or not, as its evaluator says), `lr` and others."""
+        ...
+
+    def note(self, **facts: Any) -> None:
+        """What belongs into the summary of the run: how it stopped, what it guarantees."""
+        ...
+
+
 @dataclass(frozen=True)
 class Job:
     """What a Trainer is given."""
@@ -320,6 +373,14 @@ class Job:
     folder: Path  # the run's own folder, for checkpoints and logs
     progress: Progress
     trainer: Mapping[str, Any] = field(default_factory=dict)  # Lightning Trainer settings, passed through
+    encoder: Callable[[], Encoder] | None = None  # makes the base, in memory of its own
+    augment: Callable[..., Sample] | None = None  # f(sample, rng=...), where the format has one
+    judge: Callable[[NDArray[Any], NDArray[Any]], float] | None = None  # answers, targets: the task's primary score
+    higher_is_better: bool = True  # of that score
+    journal: Journal | None = None
+    budget: str = ""  # 10m, 2h, 500steps, 1000000tokens: then the best so far is kept
+    identity: str = ""  # a hash of all that decides the result: a checkpoint of another is refused
+    model: Callable[[str], Model] | None = None  # another model of the workspace, to learn from
 
 
 class Trainer(Protocol):
@@ -335,10 +396,11 @@ class Trainer(Protocol):
 class Predictor(Protocol):
     """The answering half of a Method. Never imports Lightning."""
 
-    def __init__(self, tensors: Mapping[str, NDArray[Any]], task: Task) -> None: ...
+    def __init__(self, tensors: Mapping[str, NDArray[Any]], task: Task, encoder: Callable[[], Encoder]) -> None:
+        """`encoder` makes the base, in memory of the Predictor's own; one that answers from features never asks."""
 
-    def predict(self, examples: Examples) -> NDArray[np.float64]:
-        """classify: probabilities [n, labels]. regress: values [n]."""
+    def predict(self, examples: Examples) -> NDArray[Any]:
+        """An answer a row, as the Task has them: of classify probabilities [n, labels], of regress values [n]."""
         ...
 
 
@@ -414,6 +476,11 @@ class Dataset(Protocol):
 
     def added_since(self, version: int) -> list[str]:
         """The ids of rows that an older version did not have."""
+        ...
+
+    def loader(self, ids: Sequence[str], **options: Any) -> Loader:
+        """Batches of these rows to train on: `batch_size`, `seed`, `decode`, `augment`, `collate`, `shuffle`,
+        `prefetch`, `drop_last` and `balance` (how often each row is drawn, beside the others)."""
         ...
 
     def verify(self, rows: Sequence[Row]) -> None:

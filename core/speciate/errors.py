@@ -2,15 +2,18 @@
 
 SpeciateError            exit 1   it was tried and failed
 ├── UsageError           exit 2   what was typed cannot be done
-└── GateError            exit 3   a gate said no
+├── GateError            exit 3   a gate said no
+└── Stopped              exit 143, 130 or 75   somebody asked it to stop, and it can go on
 """
 
 from __future__ import annotations
 
 import difflib
+import os
+import signal
 from collections.abc import Iterable
 
-__all__ = ["GateError", "SpeciateError", "UsageError", "did_you_mean", "unknown"]
+__all__ = ["GateError", "SpeciateError", "Stopped", "UsageError", "did_you_mean", "unknown"]
 
 
 class SpeciateError(Exception):
@@ -36,6 +39,16 @@ class GateError(SpeciateError):
     """It could be done, but a gate that protects production said no."""
 
     exit_code = 3
+
+
+class Stopped(SpeciateError):
+    """A signal asked a run to stop; what it had learnt is in a checkpoint. A scheduler is told to start it again."""
+
+    def __init__(self, number: int, where: str) -> None:
+        name = signal.Signals(number).name
+        super().__init__(f"stopped by {name} {where}", "a checkpoint is kept", "type `speciate resume RUN` to go on")
+        requeue = "SLURM_JOB_ID" in os.environ or "SPECIATE_REQUEUE" in os.environ
+        self.exit_code = 75 if requeue and number == signal.SIGTERM else 128 + number
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

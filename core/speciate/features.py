@@ -46,7 +46,11 @@ def on_dataset(model: Model, dataset: Dataset, split: str, progress: Progress) -
     if not rows:
         asked = f"dataset {dataset.name!r} has no labelled rows in {split!r}"
         raise UsageError(asked, "splits are train, dev and test", "name another split as DATASET:SPLIT")
-    base = model.catalog.get(Base, model.info["base"]["name"])
-    encode = cached(dataset, model.format, model.reader, base, model.encoder, progress)
-    examples = Examples(rows, model.task, model.reader.decode, encode)
+
+    def encode(examples: Examples) -> NDArray[np.float32]:
+        """Asked only by a model that answers from the base's vectors."""
+        base = model.catalog.get(Base, model.info["base"]["name"])
+        return cached(dataset, model.format, model.reader, base, model.encoder, progress)(examples)
+
+    examples = Examples(rows, model.task, model.reader.decode, encode, fill=dataset.filled)
     return Predictions(model.task, model.predictor.predict(examples), examples.targets)

@@ -27,19 +27,19 @@ def judge(catalog: Catalog, engine: Engine, candidate: Model, served: Model | No
             "why": "it was never scored: its dataset has no test rows; add more, or some with --split test",
         }
     if served is None:
-        return _beats_nothing(candidate)
+        return _beats_nothing(catalog, candidate)
     if served.task != candidate.task:
         return {"passed": False, "why": f"it answers other labels than {served.name!r}, which serves now"}
     return _beats(catalog, engine, candidate, served)
 
 
-def _beats_nothing(candidate: Model) -> dict[str, Any]:
+def _beats_nothing(catalog: Catalog, candidate: Model) -> dict[str, Any]:
     """The first model of an endpoint has to beat answering without a model."""
     name = candidate.task.primary
     if name not in candidate.info["scores"]:
         return {"passed": False, "why": f"it has no {name}, which the gate compares"}
     score, prior = (candidate.info[key][name]["value"] for key in ("scores", "baseline"))
-    better = score > prior if candidate.task.name == "classify" else score < prior
+    better = score > prior if catalog.get(Evaluator, name).higher_is_better else score < prior
     return {"passed": better, "why": f"{name} {score:.4f}, without a model {prior:.4f}"}
 
 

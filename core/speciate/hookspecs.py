@@ -16,7 +16,7 @@ from typing import Any
 
 import pluggy
 
-from speciate.contracts import Base, Evaluator, Format, Method, Server, Store
+from speciate.contracts import Base, Evaluator, Format, Method, Server, Store, TaskKind
 
 __all__ = ["hookimpl"]
 
@@ -32,6 +32,11 @@ def speciate_formats() -> Iterable[Format]:  # type: ignore[empty-body]
 @hookspec
 def speciate_bases() -> Iterable[Base]:  # type: ignore[empty-body]
     """Weights a run can start from."""
+
+
+@hookspec
+def speciate_tasks() -> Iterable[TaskKind]:  # type: ignore[empty-body]
+    """Kinds of things to learn."""
 
 
 @hookspec

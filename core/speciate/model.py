@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speciate.catalog import Catalog, load, options_of
-from speciate.contracts import Base, Encoder, Format, Method, Predictor, Reader, Row, Sample
+from speciate.contracts import Base, Encoder, Format, Method, Predictor, Reader, Row, Sample, TaskKind
 from speciate.errors import SpeciateError, UsageError
 from speciate.files import read_json, write_json
 from speciate.sandbox import Sandbox
@@ -46,7 +46,12 @@ class Model:
         if missing:
             raise SpeciateError(f"{folder / INFO} has no {', '.join(missing)}", "it is damaged", "copy the model again")
         self.name = name or str(self.info["name"])
-        self.task = Task(self.info["task"], tuple(self.info["labels"]))
+
+    @cached_property
+    def task(self) -> Task:
+        kind = self.catalog.get(TaskKind, self.info["task"])
+        task: Task = self.catalog.use(kind, "task")(tuple(self.info["labels"]), self.info.get("task_options", {}))
+        return task
 
     @property
     def receipt(self) -> dict[str, Any]:
@@ -67,6 +72,11 @@ class Model:
 
     @cached_property
     def encoder(self) -> Encoder:
+        """The base as it was before the run."""
+        return self.new_encoder()
+
+    def new_encoder(self) -> Encoder:
+        """The base in memory of its own, for somebody who changes its weights."""
         base = self.catalog.get(Base, self.info["base"]["name"])
         encoder: Encoder = self.catalog.use(base, "loader")(options_of(base, self.info["base"]["options"]))
         found, wanted = encoder.fingerprint(), self.info["base"]["hash"]
@@ -85,7 +95,7 @@ class Model:
             tensors = load_file(self.folder / WEIGHTS)
         except (OSError, SafetensorError) as error:
             raise SpeciateError(f"cannot read {self.folder / WEIGHTS}", str(error), "copy the model again") from error
-        predictor: Predictor = load(method.predictor)(tensors, self.task)  # needs less than training does
+        predictor: Predictor = load(method.predictor)(tensors, self.task, self.new_encoder)  # needs less than training
         return predictor
 
     @cached_property
@@ -95,10 +105,10 @@ class Model:
 
     def load(self) -> Model:
         """Load everything now, so that the first request does not wait for it."""
-        _ = self.reader, self.predictor, self.encoder
+        _ = self.reader
         if self.format.sandbox:
             self.sandbox.start()
-        self.encoder.encode([], _no_tick)
+        self._some([])
         return self
 
     def answers(self, rows: Sequence[Row]) -> NDArray[Any]:
@@ -112,8 +122,9 @@ class Model:
             list(map(dict, samples)), self.task, _same, lambda _: self.encoder.encode(samples, _no_tick)
         )
         answers = self.predictor.predict(examples)
-        if self.task.labels and answers.shape[1:] != (len(self.task.labels),):
-            exists = f"its weights answer {answers.shape[1:]}, {INFO} has {len(self.task.labels)} labels"
+        shape = self.task.shape()
+        if shape is not None and answers.shape[1:] != shape:
+            exists = f"its weights answer {answers.shape[1:]}, the task and labels of {INFO} say {shape}"
             raise SpeciateError(f"{self.folder} does not fit together", exists, "copy the model again")
         return answers
 

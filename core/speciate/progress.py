@@ -29,7 +29,7 @@ class StageClock:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.perf_counter() - start, 3)
 
     @contextmanager
-    def track(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    def track(self, what: str, total: int) -> Iterator[Callable[..., None]]:
         bar = _Bar(what, total) if self._shown else None
         try:
             yield bar.tick if bar else _nothing
@@ -45,7 +45,7 @@ class _Bar:
         self.what, self.total, self.done, self.start = what, total, 0, time.monotonic()
         self._rich: Any = None
 
-    def tick(self, done: int) -> None:
+    def tick(self, done: int, note: str = "") -> None:
         self.done += done
         if self._rich is None and time.monotonic() - self.start > PATIENCE:
             from rich.console import Console
@@ -56,12 +56,13 @@ class _Bar:
             self._rich.add_task(self.what, total=self.total, completed=self.done)
             self._rich.start()
         if self._rich is not None:
-            self._rich.update(self._rich.task_ids[0], completed=self.done)
+            said = {"description": f"{self.what}: {note}"} if note else {}
+            self._rich.update(self._rich.task_ids[0], completed=self.done, **said)
 
     def close(self) -> None:
         if self._rich is not None:
             self._rich.stop()
 
 
-def _nothing(_: int) -> None:
+def _nothing(_: int, note: str = "") -> None:
     return None

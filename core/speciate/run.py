@@ -5,25 +5,47 @@ and is the commit. Killed at any moment, the same config in the same folder goes
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speciate import card
-from speciate.catalog import Catalog, options_of
+from speciate.catalog import Catalog, load, options_of
 from speciate.config import Config
-from speciate.contracts import Base, Dataset, Encoder, Engine, Evaluator, Format, Job, Method, Reader, Row, Server
+from speciate.contracts import (
+    Base,
+    Dataset,
+    Encoder,
+    Engine,
+    Evaluator,
+    Format,
+    Job,
+    Loader,
+    Method,
+    Predictor,
+    Reader,
+    Row,
+    Server,
+    TaskKind,
+)
 from speciate.errors import SpeciateError
+from speciate.examples import Pairs
 from speciate.features import cached
 from speciate.files import new_folder, write_json, write_text
+from speciate.journal import RunJournal
 from speciate.ledger import Ledger
 from speciate.model import RECEIPT, Model, hashes, save, versions
 from speciate.progress import StageClock
-from speciate.score import Score, score_all
+from speciate.score import Score, score_all, value
 from speciate.task import Examples, Predictions, Task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["PARITY_ROWS", "Ran", "Run"]
 
@@ -62,13 +84,15 @@ class Run:
         self.name, self.config, self.catalog, self.engine = name, config, catalog, engine
         self.ledger, self.clock = ledger, clock
         self.folder, self.models = root / "artifacts" / "runs" / name, root / "artifacts" / "models"
+        self.journal = RunJournal(self.folder)
         with clock.stage("open"):
             self.dataset = dataset
             self.format = catalog.get(Format, self.dataset.format)
             self.base = catalog.get(Base, config.base["name"])
             self.method = catalog.get(Method, config.method["name"])
+            self.kind = catalog.get(TaskKind, config.task["name"])
             self._check_fit()
-            self.encoder: Encoder = catalog.use(self.base, "loader")(config.options(self.base, config.base))
+            self.encoder: Encoder = self._new_encoder()
             options = options_of(self.format, self.dataset.options)
             self.reader: Reader = catalog.use(self.format, "reader")(options)
             self._encode = cached(self.dataset, self.format, self.reader, self.base, self.encoder, clock)
@@ -78,24 +102,55 @@ class Run:
         self.engine.tag(self.dataset.name, self.dataset.version, f"run-{self.name}")
         with self.clock.stage("read"):
             train, dev, test = self._splits()
-        with self.clock.stage("encode"):
-            self._encode_all(train, dev, test)
+        if self.method.features:
+            with self.clock.stage("encode"):
+                self._encode_all(train, dev, test)
         with self.clock.stage("load"):
             trainer = self.catalog.use(self.method, "trainer")(self.config.options(self.method, self.config.method))
         with self.clock.stage("train"):
-            job = Job(
-                train=train,
-                dev=dev,
-                task=self.task,
-                seed=self.config.seed,
-                folder=self.folder,
-                progress=self.clock,
-                trainer=self.config.trainer,
-            )
-            tensors = trainer.fit(job)
+            tensors = trainer.fit(self._job(train, dev))
         with self.clock.stage("score"):
             scores, baseline = self._score(tensors, train, test)
         return self._save(tensors, scores, baseline, test if len(test) else train)
+
+    def _job(self, train: Examples, dev: Examples) -> Job:
+        primary = self.catalog.get(Evaluator, self.kind.primary)
+        augment = self.catalog.use(self.format, "augment") if self.format.augment else None
+
+        def judge(answers: NDArray[Any], targets: NDArray[Any]) -> float:
+            return value(self.catalog, primary, Predictions(self.task, answers, targets))
+
+        return Job(
+            train=train,
+            dev=dev,
+            task=self.task,
+            seed=self.config.seed,
+            folder=self.folder,
+            progress=self.clock,
+            trainer=self.config.trainer,
+            encoder=self._new_encoder,
+            augment=augment,
+            judge=judge,
+            higher_is_better=primary.higher_is_better,
+            journal=self.journal,
+            budget=self.config.budget,
+            identity=self._identity(),
+        )
+
+    def _new_encoder(self) -> Encoder:
+        """The base in memory of its own: some methods change its weights."""
+        encoder: Encoder = self.catalog.use(self.base, "loader")(self.config.options(self.base, self.config.base))
+        return encoder
+
+    def _identity(self) -> str:
+        """What decides the result: another config, another version of the data or another base is another run."""
+        config = {key: part for key, part in self.config.as_dict().items() if key not in ("name", "sources", "recipe")}
+        decides = [config, self.dataset.name, self.dataset.version, self.encoder.fingerprint()]
+        return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
+
+    def predictor(self, tensors: Mapping[str, Any]) -> Predictor:
+        made: Predictor = load(self.method.predictor)(tensors, self.task, self._new_encoder)
+        return made
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -112,7 +167,9 @@ class Run:
             exists = f"its columns are: {', '.join(self.dataset.columns())}"
             do = f"type `speciate add {self.dataset.name} FILES... --target COLUMN`"
             raise SpeciateError(f"dataset {self.dataset.name!r} has no labels", exists, do)
-        return Task.of(self.config.task, learnt, f"dataset {self.dataset.name!r}")
+        kind: type[Task] = self.catalog.use(self.kind, "task")
+        options = {key: value for key, value in self.config.task.items() if key != "name"}
+        return kind.pose(learnt, f"dataset {self.dataset.name!r}", options)
 
     def _check_fit(self) -> None:
         if not self.format.modality.agrees(self.base.modality):
@@ -122,9 +179,19 @@ class Run:
             raise SpeciateError(asked, f"bases that fit: {', '.join(fits) or 'none'}", "type base=NAME")
         for name in self.config.evaluators:  # a name that is wrong is said now, not after training
             self.catalog.get(Evaluator, name)
-        if self.config.task not in self.method.tasks:
-            asked = f"method {self.method.name!r} does not do {self.config.task}"
+        if not self.method.does(self.kind.name):
+            asked = f"method {self.method.name!r} does not do {self.kind.name}"
             raise SpeciateError(asked, f"it does: {', '.join(self.method.tasks)}", "type task=NAME or method=NAME")
+        if self.kind.needs not in self.base.gives:
+            asked = (
+                f"task {self.kind.name!r} is learnt from {self.kind.needs}, which base {self.base.name!r} gives none of"
+            )
+            fits = [
+                b.name
+                for b in self.catalog.all(Base)
+                if self.kind.needs in b.gives and b.modality.agrees(self.format.modality)
+            ]
+            raise SpeciateError(asked, f"bases that do: {', '.join(fits) or 'none'}", "type base=NAME")
 
     def _splits(self) -> tuple[Examples, Examples, Examples]:
         _ = self.task  # data that poses no task says so before anything about splits
@@ -141,7 +208,13 @@ class Run:
         return train, dev, test
 
     def _examples(self, rows: Sequence[Row]) -> Examples:
-        return Examples(rows, self.task, self.reader.decode, self._encode)
+        filled = bool(rows) and all(name in rows[0] for name in self.reader.schema())
+        fill = list if filled else self.dataset.filled
+        return Examples(rows, self.task, self.reader.decode, self._encode, self._load, fill)
+
+    def _load(self, ids: Sequence[str], **options: Any) -> Loader:
+        """Rows to train on; what is decoded stays beside what its row says."""
+        return self.dataset.loader(ids, decode=Pairs(self.reader).decode, **options)
 
     def _encode_all(self, *parts: Examples) -> None:
         """All rows in one call, so that batches are full and sorted; each part then finds its own in the cache."""
@@ -157,10 +230,8 @@ class Run:
     ) -> tuple[dict[str, Score], dict[str, Score]]:
         if not len(test):
             return {}, {}
-        from speciate.catalog import load
-
         names = self.config.evaluators
-        answers = load(self.method.predictor)(tensors, self.task).predict(test)
+        answers = self.predictor(tensors).predict(test)
         prior = self.task.prior(train.targets, len(test))
         return (
             score_all(self.catalog, Predictions(self.task, answers, test.targets), names),
@@ -216,6 +287,7 @@ class Run:
             },
             "method": dict(self.config.method),
             "task": self.task.name,
+            "task_options": dict(self.task.options),
             "labels": list(self.task.labels),
             "dataset": {
                 "name": self.dataset.name,
@@ -235,9 +307,7 @@ class Run:
 
     def _parity(self, folder: Path, tensors: Mapping[str, Any], probe: Examples) -> dict[str, Any]:
         """The answers that were scored, those of the saved model, and those of the served app, on the same rows."""
-        from speciate.catalog import load
-
-        trained = load(self.method.predictor)(tensors, self.task).predict(probe)
+        trained = self.predictor(tensors).predict(probe)
         saved = Model(folder, self.catalog)
         disk = saved.answers(probe.rows)
         server = self.catalog.get(Server, "http")
@@ -245,8 +315,7 @@ class Run:
         content = list(self.reader.schema())
         outputs = app.ask(self.name, [{name: row[name] for name in content} for row in probe.rows])
         served = self.task.answers(outputs)
-        spread = 1.0 if self.task.name == "classify" else float(trained.std()) or 1.0
-        gaps = {"saved": float(abs(trained - disk).max()) / spread, "served": float(abs(disk - served).max()) / spread}
+        gaps = {"saved": self.task.gap(trained, disk), "served": self.task.gap(disk, served)}
         limits = {"saved": self.encoder.tolerance + 1e-9, "served": 1e-9}
         return {
             "holds": all(gaps[name] <= limits[name] for name in gaps),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Score", "difference", "score_all"]
+__all__ = ["Score", "difference", "score_all", "value"]
 
 RESAMPLES = 1000
 CHUNK = 16_000_000  # weights held at once, so that a million test rows do not need gigabytes
@@ -41,6 +41,16 @@ def score_all(catalog: Catalog, predictions: Predictions, names: tuple[str, ...]
     wanted = [catalog.get(Evaluator, name) for name in names] or catalog.all(Evaluator)
     fitting = [evaluator for evaluator in wanted if predictions.task.name in evaluator.tasks]
     return {evaluator.name: _score(catalog, evaluator, predictions) for evaluator in fitting}
+
+
+def value(catalog: Catalog, evaluator: Evaluator, predictions: Predictions) -> float:
+    """The number alone, while something is still being learnt."""
+    import numpy as np
+
+    scorer = catalog.use(evaluator, "scorer")
+    if evaluator.weighted:
+        return float(scorer(predictions, np.ones((1, len(predictions))))[0])
+    return float(scorer(predictions))
 
 
 def difference(catalog: Catalog, evaluator: Evaluator, new: Predictions, old: Predictions) -> Score:

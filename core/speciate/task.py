@@ -2,103 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from speciate.contracts import Row, Sample
-from speciate.errors import SpeciateError, UsageError, unknown
+from speciate.contracts import Loader, Row, Sample
+from speciate.errors import SpeciateError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor, nn
 
-__all__ = ["TASKS", "Examples", "Predictions", "Task"]
+__all__ = ["Examples", "Predictions", "Task"]
 
-TASKS = ("classify", "regress")
+FILLED = 16  # rows whose large content is read together
 
 
 @dataclass(frozen=True)
 class Task:
-    """classify: one of `labels`. regress: a number."""
+    """One task of a kind, as the labels of a dataset pose it. A plugin's task is a subclass of this.
 
-    name: str
+    The first half reads labels and writes answers, in numpy. The second half learns, in torch, which it imports in
+    its own functions, so that a model that needs no torch serves without it.
+    """
+
+    name: ClassVar[str]
+    primary: ClassVar[str]  # the evaluator that decides between two models
     labels: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, name: str, rows: Sequence[Row], where: str) -> Task:
+    def pose(cls, rows: Sequence[Row], where: str, options: Mapping[str, Any]) -> Self:
         """The task that labelled rows pose; `where` names them in errors."""
-        if name not in TASKS:
-            raise unknown("task", name, TASKS, "type task=classify or task=regress")
-        values = [str(row["label"]) for row in rows]
-        if name == "regress":
-            _numbers(values)
-            return cls(name)
-        labels = tuple(sorted(set(values)))
-        if len(labels) < 2:
-            found = f"every labelled row of {where} says {labels[0]!r}" if labels else f"{where} has no labelled row"
-            raise SpeciateError("a classifier needs at least two labels", found, "add rows with other labels")
-        if len(labels) > max(50, len(values) // 2):
-            exists = f"{where} has {len(labels)} different labels in {len(values)} rows"
-            raise SpeciateError("classify wants labels that repeat", exists, "for numbers type task=regress")
-        return cls(name, labels)
+        return cls((), options)
 
-    def targets(self, rows: Sequence[Row]) -> NDArray[np.float64]:
-        """Labels as numbers: the index in `labels`, or the value itself."""
-        import numpy as np
+    def targets(self, rows: Sequence[Row]) -> NDArray[Any]:
+        """Labels as an array with one entry a row; raises SpeciateError for a label that cannot be one."""
+        raise NotImplementedError
 
-        values = [str(row["label"]) for row in rows]
-        if self.name == "regress":
-            return np.array(_numbers(values), dtype=np.float64)
-        index = {label: i for i, label in enumerate(self.labels)}
-        strange = sorted({value for value in values if value not in index})
-        if strange:
-            exists = f"the model knows: {', '.join(self.labels)}"
-            raise SpeciateError(
-                f"labels never seen in training: {', '.join(strange)}", exists, "train on rows with them"
-            )
-        return np.array([index[value] for value in values], dtype=np.float64)
-
-    def outputs(self, answers: NDArray[np.float64]) -> list[Row]:
+    def outputs(self, answers: NDArray[Any]) -> list[Row]:
         """A Predictor's array as the JSON a person gets."""
-        if self.name == "regress":
-            return [{"value": float(value)} for value in answers]
-        best = answers.argmax(axis=1)
-        return [
-            {
-                "label": self.labels[i],
-                "score": float(row[i]),
-                "scores": dict(zip(self.labels, map(float, row), strict=True)),
-            }
-            for i, row in zip(best, answers, strict=True)
-        ]
+        raise NotImplementedError
 
-    def answers(self, outputs: Sequence[Row]) -> NDArray[np.float64]:
+    def answers(self, outputs: Sequence[Row]) -> NDArray[Any]:
         """The array that `outputs` came from."""
-        import numpy as np
+        raise NotImplementedError
 
-        if self.name == "regress":
-            return np.array([output["value"] for output in outputs], dtype=np.float64)
-        return np.array([[output["scores"][label] for label in self.labels] for output in outputs], dtype=np.float64)
+    def prior(self, targets: NDArray[Any], n: int) -> NDArray[Any]:
+        """What somebody without a model, who has seen these targets, would answer n times."""
+        raise NotImplementedError
 
-    @property
-    def primary(self) -> str:
-        """The score that decides between two models."""
-        return "accuracy" if self.name == "classify" else "mae"
+    def gap(self, a: NDArray[Any], b: NDArray[Any]) -> float:
+        """How far two answers to the same rows are apart: 0 for the same, about 1 for as far as can be."""
+        return float(abs(a - b).max(initial=0.0))
 
-    def prior(self, targets: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-        """What somebody without a model would answer n times: the class frequencies, or the mean."""
-        import numpy as np
+    def shape(self) -> tuple[int, ...] | None:
+        """Of the answer to one row, where every row has the same."""
+        return None
 
-        if self.name == "regress":
-            return np.full(n, targets.mean())
-        counts = np.bincount(targets.astype(int), minlength=len(self.labels)) + 1e-9
-        return np.tile(counts / counts.sum(), (n, 1))
+    # --- learning -------------------------------------------------------------------------------------------------
+
+    def head(self, width: int, targets: NDArray[Any]) -> nn.Module:
+        """What turns what the base gives ([n, width], or [n, width, *places]) into scores; it may look at the targets
+        of the training rows, to start well."""
+        raise NotImplementedError
+
+    def tensor(self, targets: NDArray[Any]) -> Tensor:
+        """Targets as `loss` wants them."""
+        import torch
+
+        return torch.from_numpy(targets)
+
+    def loss(self, scores: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        """The loss of each row: [n]. `smoothing` is the share of a target that is spread over all labels."""
+        raise NotImplementedError
+
+    def decide(self, scores: Tensor) -> Tensor:
+        """Scores of the head as answers."""
+        raise NotImplementedError
+
+    def distance(self, scores: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """How far each row's scores are from a teacher's answers: [n]. What a student learns from."""
+        raise UsageError(f"task {self.name!r} cannot be learnt from a teacher's answers", "", "use another method")
 
 
 class Examples:
-    """Rows with the ways to decode and to encode them, each done once and only if asked for."""
+    """Rows with the ways to decode, to encode and to load them, each done once and only if asked for."""
 
     def __init__(
         self,
@@ -106,15 +97,23 @@ class Examples:
         task: Task,
         decode: Callable[[Row], Sample],
         encode: Callable[[Examples], NDArray[np.float32]],
+        load: Callable[..., Loader] | None = None,
+        fill: Callable[[Sequence[Row]], Sequence[Row]] = list,
     ) -> None:
         self.rows, self.task, self._decode, self._encode = rows, task, decode, encode
+        self._load, self._fill = load, fill
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @cached_property
     def samples(self) -> list[Sample]:
-        return [self._decode(row) for row in self.rows]
+        return list(self.each())
+
+    def each(self) -> Iterator[Sample]:
+        """The samples one after the other, with the content of few rows in memory."""
+        for start in range(0, len(self.rows), FILLED):
+            yield from map(self._decode, self._fill(self.rows[start : start + FILLED]))
 
     @cached_property
     def features(self) -> NDArray[np.float32]:
@@ -122,37 +121,26 @@ class Examples:
         return self._encode(self)
 
     @cached_property
-    def targets(self) -> NDArray[np.float64]:
+    def targets(self) -> NDArray[Any]:
         return self.task.targets(self.rows)
+
+    def loader(self, **options: Any) -> Loader:
+        """Batches to train on (see `contracts.Dataset.loader`); what is collated are pairs of a sample and its row."""
+        if self._load is None:
+            raise SpeciateError("these examples cannot be loaded in batches", "they stand in no dataset", "")
+        return self._load([row["id"] for row in self.rows], **options)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Answers beside the truth: probabilities [n, labels] or values [n], and targets [n]."""
+    """Answers beside the truth, as the Task has them: of classify probabilities [n, labels] and indexes [n]."""
 
     task: Task
-    answers: NDArray[np.float64]
-    targets: NDArray[np.float64]
+    answers: NDArray[Any]
+    targets: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def take(self, rows: NDArray[np.intp]) -> Predictions:
         return Predictions(self.task, self.answers[rows], self.targets[rows])
-
-
-def _numbers(values: Sequence[str]) -> list[float]:
-    import math
-
-    numbers = []
-    for value in values:
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise UsageError(
-                "regress needs a number as every label", f"one is {value!r}", "for words type task=classify"
-            )
-        numbers.append(number)
-    return numbers

@@ -18,7 +18,7 @@ from speciate.catalog import Catalog, installed, options_of
 from speciate.config import Config, compose, overrides_of
 from speciate.contracts import Engine, Rows, Server, Store
 from speciate.data import DataVerbs
-from speciate.errors import GateError, SpeciateError, UsageError, unknown
+from speciate.errors import GateError, SpeciateError, Stopped, UsageError, unknown
 from speciate.features import on_dataset
 from speciate.files import check_name, read_json, write_json
 from speciate.ledger import Ledger
@@ -98,7 +98,8 @@ class Workspace(DataVerbs):
             self.catalog.hook.speciate_run_started(run=name, config=config.as_dict())
             ran = run.execute()
         except BaseException as error:
-            status = "failed" if isinstance(error, Exception) else "interrupted"
+            halted = isinstance(error, Stopped) or not isinstance(error, Exception)
+            status = "interrupted" if halted else "failed"
             row = {"run": name, "status": status, "error": str(error) or type(error).__name__, "model": ""}
             self.ledger.append("runs", [{**row, "dataset": plan["dataset"], "version": plan["version"]}])
             self.catalog.hook.speciate_run_finished(run=name, row=row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from speciate import Row, SpeciateError
 from speciate_datasets import references
 from speciate_datasets.contents import Contents
+from speciate_datasets.loader import RowLoader
 from speciate_datasets.store import KEY, Store, to_rows
 from speciate_datasets.stored import row_hash
 from speciate_datasets.versions import added_since, table_of
@@ -87,6 +89,10 @@ class LanceDataset:
     def added_since(self, version: int) -> list[str]:
         """The ids of rows that an older version did not have."""
         return added_since(self.store, self.name, version, self.version)
+
+    def loader(self, ids: Sequence[str], **options: Any) -> RowLoader:
+        """Batches of these rows to train on."""
+        return RowLoader(self, split="", ids=ids, **options)
 
     def verify(self, rows: Sequence[Row]) -> None:
         """Refuse to go on with damaged data: the files of this version and of the newest (which has the vectors) by

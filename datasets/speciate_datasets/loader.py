@@ -48,7 +48,8 @@ class RowLoader:
     A batch is what `collate` makes of the decoded rows (a list of them without it), or without `decode` a dict of
     columns. A `decode` that has a parameter `rng` is given a generator made of the seed, the epoch and the row, and
     so is `augment(sample, rng)`, which comes after it. With `cache` what `decode` gives is kept on the disk, up to
-    `cache_bytes`, in the folder named or in the workspace (True).
+    `cache_bytes`, in the folder named or in the workspace (True). `balance` has a weight for each of `ids`: how often
+    it is drawn beside the others.
     A finished epoch goes on to the next; `for epoch in range(10): for batch in loader: ...` is all there is to it.
     """
 
@@ -76,6 +77,7 @@ class RowLoader:
         augment: Callable[..., Any] | None = None,
         cache: bool | str | Path = False,
         cache_bytes: int = CACHE_BYTES,
+        balance: Sequence[float] | None = None,
     ) -> None:
         if batch_size < 1 or not 0 <= rank < world_size:
             raise UsageError(f"batch size {batch_size}, rank {rank} of {world_size}", "", "a batch has at least 1 row")
@@ -94,6 +96,7 @@ class RowLoader:
         kept = _cache(cache, self.where, decode) if cache else None
         self.recipe = Recipe(decode, collate, tuple(verify), seed, augment, kept, cache_bytes)
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
+        self.balance = None if balance is None else dict(zip(ids or (), balance, strict=True))
         self.world_size, self.rank = world_size, rank
         self.prefetch, self.workers, self.pin_memory = prefetch, workers, pin_memory
         self.epoch = 0
@@ -112,12 +115,14 @@ class RowLoader:
         return self._rows
 
     def order(self, epoch: int | None = None) -> Positions:
-        """Every row once, as all ranks together take them."""
+        """Every row once, as all ranks together take them; with `balance` as many, each as often as it weighs."""
         if not self.shuffle:
             return np.arange(len(self.rows))
-        return np.random.default_rng([self.recipe.seed, self.epoch if epoch is None else epoch]).permutation(
-            len(self.rows)
-        )
+        rng = np.random.default_rng([self.recipe.seed, self.epoch if epoch is None else epoch])
+        if self.balance is None:
+            return rng.permutation(len(self.rows))
+        weights = np.array([self.balance[key] for key in sorted(self.balance)])  # rows stand in the order of their ids
+        return rng.choice(len(self.rows), len(self.rows), p=weights / weights.sum())
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; the one that was resumed stays where it is."""

@@ -23,7 +23,7 @@ def test_words_and_keywords_are_the_same(workspace):
 
 def test_a_recipe_chooses_and_a_word_overrides(workspace):
     config = workspace.config("text/probe", dataset="news")
-    assert (config.base["name"], config.method["name"], config.task) == ("minilm", "probe", "classify")
+    assert (config.base["name"], config.method["name"], config.task["name"]) == ("minilm", "probe", "classify")
     assert workspace.config("text/probe", dataset="news", base="hash-ngrams").base["name"] == "hash-ngrams"
 
 

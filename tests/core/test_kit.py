@@ -74,7 +74,7 @@ class Trainer:
         return {"centres": sums}
 
 class Predictor:
-    def __init__(self, tensors, task): self.centres = tensors["centres"]
+    def __init__(self, tensors, task, encoder): self.centres = tensors["centres"]
     def predict(self, examples):
         import numpy as np
         near = -np.square(examples.features[:, None] - self.centres[None]).sum(axis=2).astype("float64")

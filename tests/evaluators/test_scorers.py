@@ -14,8 +14,10 @@ import speciate_evaluators
 from speciate.catalog import Catalog, Plugin
 from speciate.contracts import Evaluator
 from speciate.score import score_all
-from speciate.task import Predictions, Task
+from speciate.task import Predictions
 from speciate_evaluators import scorers
+from speciate_trainers.tasks.classify import Classify
+from speciate_trainers.tasks.regress import Regress
 
 CLASSIFY = ("accuracy", "auroc", "ece", "log_loss", "macro_f1")
 REGRESS = ("mae", "r2", "rmse")
@@ -29,13 +31,13 @@ def classified(n, labels, seed=0, absent=(), rounded=None):
     answers /= answers.sum(axis=1, keepdims=True)
     if rounded is not None:
         answers = np.round(answers, rounded)  # many ties
-    return Predictions(Task("classify", tuple(f"label{i}" for i in range(labels))), answers, targets)
+    return Predictions(Classify(tuple(f"label{i}" for i in range(labels))), answers, targets)
 
 
 def regressed(n, seed=0, offset=0.0):
     rng = np.random.default_rng(seed)
     targets = rng.normal(size=n) + offset
-    return Predictions(Task("regress"), targets + 0.5 * rng.normal(size=n), targets)
+    return Predictions(Regress(), targets + 0.5 * rng.normal(size=n), targets)
 
 
 def score(name, predictions, weights=None):
@@ -150,18 +152,18 @@ def test_many_blocks_are_one(monkeypatch):
 
 @pytest.mark.parametrize(("answer", "expected"), [(0.1, 1.0), (0.2, 0.0)])
 def test_r2_of_a_constant(answer, expected):
-    predictions = Predictions(Task("regress"), np.full(4, answer), np.array([0.0, 0.1, 0.1, 0.1]))
+    predictions = Predictions(Regress(), np.full(4, answer), np.array([0.0, 0.1, 0.1, 0.1]))
     assert score("r2", predictions, np.array([[0.0, 1.0, 1.0, 1.0]]))[0] == expected
 
 
 def test_a_bin_ends_with_its_upper_edge():
     confidence = np.array([0.58, 0.6, 0.62])
-    predictions = Predictions(Task("classify", ("a", "b")), np.stack([confidence, 1 - confidence], 1), np.eye(3)[1])
+    predictions = Predictions(Classify(("a", "b")), np.stack([confidence, 1 - confidence], 1), np.eye(3)[1])
     np.testing.assert_allclose(score("ece", predictions)[0], (abs(1 - 0.58 - 0.6) + 1 - 0.62) / 3)
 
 
 def test_certain_and_wrong_is_finite():
-    predictions = Predictions(Task("classify", ("a", "b")), np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0.0, 1.0]))
+    predictions = Predictions(Classify(("a", "b")), np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0.0, 1.0]))
     np.testing.assert_allclose(score("log_loss", predictions)[0], -np.log(1e-15) / 2)
     assert score("ece", predictions)[0] == 0.5
 

@@ -6,10 +6,12 @@ from sklearn.linear_model import LogisticRegression
 
 from speciate import Job, SpeciateError, UsageError
 from speciate.progress import StageClock
-from speciate.task import Examples, Task
+from speciate.task import Examples
 from speciate_trainers.options import ProbeOptions
 from speciate_trainers.predictor import ProbePredictor
 from speciate_trainers.probe import Head, ProbeTrainer
+from speciate_trainers.tasks.classify import Classify
+from speciate_trainers.tasks.regress import Regress
 
 LABELS = ("a", "b", "c")
 
@@ -46,13 +48,13 @@ def fit(tmp_path):
 
 
 def answers(tensors, task, features):
-    return ProbePredictor(tensors, task).predict(examples(task, features, np.zeros(len(features))))
+    return ProbePredictor(tensors, task, None).predict(examples(task, features, np.zeros(len(features))))
 
 
 @pytest.mark.parametrize("c", [0.1, 1.0, 30.0])
 @pytest.mark.parametrize("balanced", [False, True])
 def test_the_same_answers_as_scikit_learn(fit, clouds, c, balanced):
-    task, train, test = Task("classify", LABELS), clouds(900, 1, (8, 3, 1)), clouds(1000, 2)
+    task, train, test = Classify(LABELS), clouds(900, 1, (8, 3, 1)), clouds(1000, 2)
     theirs = LogisticRegression(C=c, max_iter=2000, tol=1e-8, class_weight="balanced" if balanced else None)
     theirs.fit(train[0].astype(np.float32), train[1])
     ours = answers(fit(task, train, c=[c], balanced=balanced), task, test[0])
@@ -62,7 +64,7 @@ def test_the_same_answers_as_scikit_learn(fit, clouds, c, balanced):
 
 
 def test_balanced_helps_the_rare_class(fit, clouds):
-    task, train, test = Task("classify", LABELS), clouds(900, 1, (20, 20, 1)), clouds(900, 2)
+    task, train, test = Classify(LABELS), clouds(900, 1, (20, 20, 1)), clouds(900, 2)
     rare = test[1] == 2
     plain, balanced = (answers(fit(task, train, c=[1.0], balanced=b), task, test[0]).argmax(1) for b in (False, True))
     assert (balanced[rare] == 2).mean() > (plain[rare] == 2).mean() + 0.2
@@ -70,7 +72,7 @@ def test_balanced_helps_the_rare_class(fit, clouds):
 
 def test_dev_chooses_c(fit, clouds, monkeypatch):
     """The kept c is the one whose model, learnt from train alone, has the lowest loss on dev."""
-    task, train, dev = Task("classify", LABELS), clouds(60, 1), clouds(400, 2)
+    task, train, dev = Classify(LABELS), clouds(60, 1), clouds(400, 2)
     strengths, solved = [0.01, 0.3, 3.0, 1000.0, 1e6], []
     solve = ProbeTrainer._solve
     monkeypatch.setattr(
@@ -92,7 +94,7 @@ def test_dev_chooses_c(fit, clouds, monkeypatch):
 
 
 def test_the_same_seed_gives_the_same_bits(fit, clouds):
-    task, train, dev = Task("classify", LABELS), clouds(300, 1), clouds(60, 2)
+    task, train, dev = Classify(LABELS), clouds(300, 1), clouds(60, 2)
     one, two = fit(task, train, dev, seed=3), fit(task, train, dev, seed=3)
     assert one.keys() == two.keys()
     assert all(one[name].tobytes() == two[name].tobytes() for name in one)
@@ -102,7 +104,7 @@ def test_regress_is_the_closed_form(fit):
     random = np.random.default_rng(0)
     features = random.normal(size=(200, 8)).astype(np.float32)
     targets = features @ random.normal(size=8) * 7 + 100 + random.normal(size=200)
-    task, c = Task("regress"), 0.5
+    task, c = Regress(), 0.5
     x, y = features.astype(np.float64), (targets - targets.mean()) / targets.std()
     centred, mean = x - x.mean(0), x.mean(0)
     weight = np.linalg.solve(centred.T @ centred + np.eye(8) / c, centred.T @ (y - y.mean()))
@@ -112,7 +114,7 @@ def test_regress_is_the_closed_form(fit):
 
 
 def test_regress_on_one_value(fit):
-    task, features = Task("regress"), np.random.default_rng(0).normal(size=(20, 4))
+    task, features = Regress(), np.random.default_rng(0).normal(size=(20, 4))
     found = answers(fit(task, (features, np.full(20, 5.0))), task, features)
     assert np.allclose(found, 5.0, atol=1e-3)
 
@@ -120,7 +122,7 @@ def test_regress_on_one_value(fit):
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("name", ["classify", "regress"])
 def test_features_that_are_no_numbers(fit, clouds, bad, name):
-    task, (features, targets) = Task(name, LABELS if name == "classify" else ()), clouds(60, 1)
+    task, (features, targets) = (Classify(LABELS) if name == "classify" else Regress()), clouds(60, 1)
     features[3, 3] = bad
     with pytest.raises(SpeciateError, match="not a number") as caught:
         fit(task, (features, targets))
@@ -138,23 +140,23 @@ def test_options_that_cannot_be(options):
 
 def test_a_trainer_setting_that_lightning_refuses(fit, clouds):
     with pytest.raises(UsageError, match="Lightning refuses"):
-        fit(Task("classify", LABELS), clouds(30, 1), trainer={"no_such_setting": 1})
+        fit(Classify(LABELS), clouds(30, 1), trainer={"no_such_setting": 1})
 
 
 def test_no_files_are_left_behind(fit, clouds, tmp_path):
-    fit(Task("classify", LABELS), clouds(60, 1))
+    fit(Classify(LABELS), clouds(60, 1))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_copy_of_a_head_is_its_own():
-    head = Head(Task("classify", LABELS), 4, ProbeOptions())
+    head = Head(Classify(LABELS), 4, ProbeOptions())
     twin = head.copy()
     head.layer.weight.data += 1
     assert not twin.layer.weight.any()
 
 
 def test_an_answer_does_not_depend_on_the_batch(fit, clouds):
-    task, train, test = Task("classify", LABELS), clouds(90, 1), clouds(64, 2)
+    task, train, test = Classify(LABELS), clouds(90, 1), clouds(64, 2)
     tensors = fit(task, train)
     whole = answers(tensors, task, test[0])
     alone = np.concatenate([answers(tensors, task, test[0][i : i + 1]) for i in range(64)])

@@ -1,25 +1,76 @@
-"""A RowLoader as Lightning wants it: this rank's share, and the place in the epoch in the checkpoint."""
+"""Rows on their way into the loop: batches of tensors, this rank's share, the place in the epoch in the checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import lightning
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speciate import Row, Sample
+from speciate.contracts import Loader
+from speciate.task import Task
+
+__all__ = ["Batch", "Collate", "RowData", "Seen"]
+
+Pair = tuple[Sample, Row]
 
 
-class Loader(Protocol):
-    """What trainers ask of a loader (`speciate_datasets.loader.RowLoader` is one)."""
+@dataclass
+class Batch:
+    """What one step learns from."""
 
-    def __len__(self) -> int: ...
+    ids: list[str]
+    inputs: dict[str, Tensor]  # what the network takes
+    targets: Tensor
+    truth: NDArray[Any]  # the targets as a scorer takes them
+    weights: Tensor | None = None  # how much each row counts
 
-    def __iter__(self) -> Iterator[Any]: ...
+    def __len__(self) -> int:
+        return len(self.ids)
 
-    def set_world(self, world_size: int, rank: int) -> None: ...
+    def to(self, device: torch.device) -> Batch:
+        """The same batch where the network is; here already, it costs nothing."""
+        if device.type == "cpu":
+            return self
+        moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        weights = None if self.weights is None else self.weights.to(device)
+        return replace(self, inputs=moved, targets=self.targets.to(device, non_blocking=True), weights=weights)
 
-    def state_dict(self) -> dict[str, Any]: ...
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+@dataclass
+class Collate:
+    """Pairs of a sample and its row as a Batch."""
+
+    task: Task
+    inputs: Callable[[Sequence[Sample]], Mapping[str, Tensor]]
+    weights: Mapping[str, float] | None = None  # by label
+
+    def __call__(self, pairs: Sequence[Pair]) -> Batch:
+        rows = [row for _, row in pairs]
+        truth = self.task.targets(rows)
+        weights = None if self.weights is None else torch.tensor([self.weights[str(row["label"])] for row in rows])
+        return Batch(
+            ids=[str(row["id"]) for row in rows],
+            inputs=dict(self.inputs([sample for sample, _ in pairs])),
+            targets=self.task.tensor(truth),
+            truth=truth,
+            weights=weights,
+        )
+
+
+@dataclass
+class Seen:
+    """A format's augmentation for pairs: the sample is seen another way, what its row says stays."""
+
+    augment: Callable[..., Sample]
+
+    def __call__(self, pair: Pair, rng: Any) -> Pair:
+        return self.augment(pair[0], rng), pair[1]
 
 
 class RowData(lightning.LightningDataModule):  # type: ignore[misc]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from speciate.contracts import Encoder
 from speciate.task import Examples, Task
 
 
 class ProbePredictor:
     """A linear layer on the base's features; in float64, so that batch shape never shows in the answer."""
 
-    def __init__(self, tensors: Mapping[str, NDArray[Any]], task: Task) -> None:
+    def __init__(self, tensors: Mapping[str, NDArray[Any]], task: Task, encoder: Callable[[], Encoder]) -> None:
         self.task = task
         self.weight, self.bias = (tensors[name].astype(np.float64) for name in ("weight", "bias"))
         self.shift, self.scale = float(tensors["shift"][0]), float(tensors["scale"][0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from speciate import Evaluator
+from speciate import Evaluator, TaskKind
 from speciate.score import Score, score_all
 from speciate.task import Predictions, Task
 from speciate.testing.contract import Contract
@@ -16,7 +16,7 @@ from speciate.testing.contract import Contract
 __all__ = ["EvaluatorContract"]
 
 ROWS = 60
-TASKS = {"classify": (Task("classify", ("a", "b")), Task("classify", ("a", "b", "c"))), "regress": (Task("regress"),)}
+LABELS: dict[str, tuple[tuple[str, ...], ...]] = {"classify": (("a", "b"), ("a", "b", "c")), "regress": ((),)}
 
 
 class EvaluatorContract(Contract):
@@ -27,7 +27,11 @@ class EvaluatorContract(Contract):
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "task" in metafunc.fixturenames:
-            tasks = [task for name in self.declaration.tasks for task in TASKS[name]]
+            tasks = [
+                self.catalog.use(self.catalog.get(TaskKind, name), "task")(labels)
+                for name in self.declaration.tasks
+                for labels in LABELS[name]
+            ]
             metafunc.parametrize("task", tasks, ids=lambda task: f"{task.name}{len(task.labels) or ''}")
 
     def test_right_beats_wrong(self, task: Task) -> None:

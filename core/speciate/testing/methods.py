@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from speciate import Base, Format, Job, Method, SpeciateError
+from speciate import Base, Evaluator, Format, Job, Method, SpeciateError, TaskKind
 from speciate.catalog import load, options_of
+from speciate.contracts import Encoder, Loader
+from speciate.examples import Pairs
 from speciate.progress import StageClock
-from speciate.task import Examples, Task
+from speciate.score import value
+from speciate.task import Examples, Predictions, Task
 from speciate.testing.contract import Contract, fresh
 from speciate.testing.walk import easy
 from speciate.workspace import Workspace
@@ -35,6 +38,8 @@ class MethodContract(Contract):
     kind = Method
     names = ("trainer", "predictor")
     base: ClassVar[str] = "hash-ngrams"
+    base_options: ClassVar[Mapping[str, Any]] = {}
+    tasks: ClassVar[tuple[str, ...]] = ()  # to try, of a method that does every task
     deterministic: ClassVar[bool] = True  # the same seed gives the same tensors
 
     def files(self, folder: Path, task: str) -> list[Path]:
@@ -43,7 +48,8 @@ class MethodContract(Contract):
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "task" in metafunc.fixturenames:
-            metafunc.parametrize("task", self.declaration.tasks)
+            declared = self.declaration.tasks
+            metafunc.parametrize("task", self.tasks or [name for name in declared if name != "*"] or ["classify"])
 
     def test_it_learns(self, task: str, tmp_path: Path) -> None:
         """Tensors are arrays that survive a safetensors file, and their answers beat answering without a model."""
@@ -91,14 +97,14 @@ class MethodContract(Contract):
 
     def test_one_label_is_told(self, tmp_path: Path) -> None:
         """Data that cannot be learnt from is an error a person can act on."""
-        if "classify" not in self.declaration.tasks:
+        if not self.declaration.does("classify"):
             pytest.skip("it does not classify")
         self.use("trainer")
         (tmp_path / "one.csv").write_text("text,label\n" + "".join(f"text {i},same\n" for i in range(20)))
         workspace = Workspace(tmp_path / "workspace", catalog=self.catalog, quiet=True)
         workspace.add("one", tmp_path / "one.csv")
         with pytest.raises(SpeciateError):
-            workspace.run("", "base=hash-ngrams", f"method={self.name}", dataset="one", **self.settings())
+            workspace.run("", f"base={self.base}", f"method={self.name}", dataset="one", **self.settings())
 
     def test_answering_needs_no_lightning(self) -> None:
         found = json.loads(fresh(self.catalog, ANSWERING, self.declaration.predictor, *LIGHTNING))
@@ -108,7 +114,7 @@ class MethodContract(Contract):
         return [f"base={self.base}", f"method={self.name}", f"task={task}"]
 
     def settings(self) -> dict[str, Any]:
-        return {"method": dict(self.options)} if self.options else {}
+        return {key: dict(o) for key, o in (("method", self.options), ("base", self.base_options)) if o}
 
     def workspace(self, folder: Path, task: str) -> Workspace:
         self.use("trainer")
@@ -120,17 +126,45 @@ class MethodContract(Contract):
     def job(self, folder: Path, name: str) -> tuple[Job, Examples]:
         """What a Trainer is given, and the test rows that are kept from it."""
         dataset = self.workspace(folder, name).engine.dataset("easy")
-        format, base = self.catalog.get(Format, dataset.format), self.catalog.get(Base, self.base)
+        format = self.catalog.get(Format, dataset.format)
         reader = self.catalog.use(format, "reader")(options_of(format, dataset.options))
-        encoder = self.catalog.use(base, "loader")(options_of(base, {}))
-        task = Task.of(name, dataset.rows(), "easy")
+        encoder = self.encoder()
+        kind = self.catalog.get(TaskKind, name)
+        task = self.catalog.use(kind, "task").pose(dataset.rows(), "easy", {})
+        primary = self.catalog.get(Evaluator, kind.primary)
 
         def encode(examples: Examples) -> NDArray[np.float32]:
             vectors: NDArray[np.float32] = encoder.encode(examples.samples, lambda _: None)
             return vectors
 
-        train, dev, test = (Examples(dataset.rows(s), task, reader.decode, encode) for s in ("train", "dev", "test"))
-        return Job(train, dev, task, seed=0, folder=folder, progress=StageClock(quiet=True)), test
+        def load(ids: Sequence[str], **options: Any) -> Loader:
+            return dataset.loader(ids, decode=Pairs(reader).decode, **options)
+
+        def judge(answers: NDArray[Any], targets: NDArray[Any]) -> float:
+            return value(self.catalog, primary, Predictions(task, answers, targets))
+
+        train, dev, test = (
+            Examples(dataset.rows(s), task, reader.decode, encode, load) for s in ("train", "dev", "test")
+        )
+        job = Job(
+            train,
+            dev,
+            task,
+            seed=0,
+            folder=folder,
+            progress=StageClock(quiet=True),
+            encoder=self.encoder,
+            augment=self.catalog.use(format, "augment") if format.augment else None,
+            judge=judge,
+            higher_is_better=primary.higher_is_better,
+        )
+        return job, test
+
+    def encoder(self) -> Encoder:
+        """The base, in memory of its own."""
+        base = self.catalog.get(Base, self.base)
+        encoder: Encoder = self.catalog.use(base, "loader")(options_of(base, self.base_options))
+        return encoder
 
     def part(self, examples: Examples, number: int) -> Examples:
         """One of the examples, by itself."""
@@ -141,7 +175,7 @@ class MethodContract(Contract):
         return tensors
 
     def answers(self, tensors: Mapping[str, NDArray[Any]], task: Task, examples: Examples) -> NDArray[np.float64]:
-        answers: NDArray[np.float64] = load(self.declaration.predictor)(tensors, task).predict(examples)
+        answers: NDArray[np.float64] = load(self.declaration.predictor)(tensors, task, self.encoder).predict(examples)
         return answers
 
 
