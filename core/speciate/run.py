@@ -113,6 +113,13 @@ class Run:
             scores, baseline = self._score(tensors, train, test)
         return self._save(tensors, scores, baseline, test if len(test) else train)
 
+    def join(self) -> Ran:
+        """Take part in the training that another process leads, and keep nothing."""
+        train, dev, _ = self._splits()
+        trainer = self.catalog.use(self.method, "trainer")(self.config.options(self.method, self.config.method))
+        trainer.fit(dataclasses.replace(self._job(train, dev), journal=None))
+        return Ran(self.name, "", "joined", {}, {}, self.clock.seconds, {}, self.counts)
+
     def _job(self, train: Examples, dev: Examples) -> Job:
         primary = self.catalog.get(Evaluator, self.kind.primary)
         augment = self.catalog.use(self.format, "augment") if self.format.augment else None

@@ -9,11 +9,12 @@ import dataclasses
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from speciate import gate, sources
+from speciate import gate, sources, world
 from speciate.catalog import Catalog, installed, options_of
 from speciate.config import Config, compose, overrides_of
 from speciate.contracts import Engine, Rows, Server, Store
@@ -60,11 +61,16 @@ class Workspace(DataVerbs):
     def run(self, recipe: str = "", *words: str, **settings: Any) -> Ran:
         """Specialise: `ws.run("text/probe", dataset="news", seed=1)`."""
         config = self.config(recipe, *words, **settings)
+        name = "" if world.rank() else self._plan(config)
+        return self._execute(self.root / "artifacts" / "runs" / world.shared(name))
+
+    def _plan(self, config: Config) -> str:
+        """A run's folder with all that it is to do; its name."""
         dataset = self._stored(config.dataset)
         folder = self._claim(check_name("run", config.name or f"{dataset.name}-{config.method['name']}"))
         plan = {"config": config.as_dict(), "dataset": dataset.name, "version": dataset.version}
         write_json(folder / "run.json", plan)
-        return self._execute(folder)
+        return folder.name
 
     def resume(self, run: str) -> Ran:
         """Go on with a run that was killed or failed; what it had computed is kept."""
@@ -82,8 +88,11 @@ class Workspace(DataVerbs):
     def _execute(self, folder: Path) -> Ran:
         from filelock import FileLock, Timeout
 
-        plan, clock = read_json(folder / "run.json"), StageClock(self.quiet)
+        plan, clock = read_json(folder / "run.json"), StageClock(self.quiet or world.rank() > 0)
         config = Config.from_dict(plan["config"])
+        if world.rank():
+            dataset = self.engine.dataset(plan["dataset"], plan["version"])
+            return Run(folder.name, config, dataset, self.root, self.catalog, self.engine, self.ledger, clock).join()
         try:
             with FileLock(folder / "run.lock", timeout=0):
                 self._sweep(folder.name)
@@ -101,7 +110,8 @@ class Workspace(DataVerbs):
             halted = isinstance(error, Stopped) or not isinstance(error, Exception)
             status = "interrupted" if halted else "failed"
             row = {"run": name, "status": status, "error": str(error) or type(error).__name__, "model": ""}
-            self.ledger.append("runs", [{**row, "dataset": plan["dataset"], "version": plan["version"]}])
+            with suppress(SpeciateError):  # a full disk: the first error is the one to tell
+                self.ledger.append("runs", [{**row, "dataset": plan["dataset"], "version": plan["version"]}])
             self.catalog.hook.speciate_run_finished(run=name, row=row)
             raise
         self.catalog.hook.speciate_run_finished(run=name, row=dataclasses.asdict(ran))

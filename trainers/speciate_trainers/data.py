@@ -74,21 +74,18 @@ class Seen:
 
 
 class RowData(lightning.LightningDataModule):  # type: ignore[misc]
-    """Training and dev rows. Lightning keeps the loaders' places itself, in every checkpoint; it must not put a
+    """Training rows. Lightning keeps the loader's place itself, in every checkpoint; it must not put a
     sampler of its own in their way: `Trainer(use_distributed_sampler=False)` says so, and so does having no sampler."""
 
-    def __init__(self, train: Callable[[], Loader], dev: Callable[[], Loader] | None = None) -> None:
+    def __init__(self, train: Callable[[], Loader]) -> None:
         super().__init__()
-        self._train, self._dev = train, dev
+        self._train = train
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, index: int) -> Any:
+        return batch.to(device) if isinstance(batch, Batch) else super().transfer_batch_to_device(batch, device, index)
 
     def train_dataloader(self) -> Loader:
-        return self._ranked(self._train())
-
-    def val_dataloader(self) -> Loader | list[Any]:
-        return self._ranked(self._dev()) if self._dev else []
-
-    def _ranked(self, loader: Loader) -> Loader:
-        trainer = cast(Any, self.trainer)
+        loader, trainer = self._train(), cast(Any, self.trainer)
         if trainer is not None:
             loader.set_world(trainer.world_size, trainer.global_rank)
         return loader

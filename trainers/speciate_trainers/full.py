@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from speciate import Job, UsageError
+from speciate import Job, UsageError, world
 from speciate_trainers.depth import layered
 from speciate_trainers.learner import Learner, Objective
 from speciate_trainers.loop import train
@@ -58,20 +58,22 @@ def trainable(job: Job) -> Any:
     if not hasattr(encoder, "network"):
         asked = f"{type(encoder).__name__} has no network to train"
         raise UsageError(asked, "it is a base of fixed features", "type method=probe, or choose another base")
-    torch.manual_seed(job.seed)
     return encoder
 
 
 def started(job: Job, encoder: Any, options: TrainOptions) -> nn.Module:
     """The head: the probe's where the task has one, so that training starts from the best the frozen base can do."""
+    torch.manual_seed(job.seed)
     head = job.task.head(encoder.width, job.train.targets)
     if options.start == "probe" and job.task.name in ("classify", "regress"):
         quiet = dataclasses.replace(job, journal=None, trainer={})
-        found = ProbeTrainer(ProbeOptions(refit=False)).fit(quiet)
+        with world.first():
+            found = ProbeTrainer(ProbeOptions(refit=False)).fit(quiet)
         layer: Any = head if isinstance(head, nn.Linear) else head.layer
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(found["weight"]))
             layer.bias.copy_(torch.from_numpy(found["bias"]))
+        torch.manual_seed(job.seed)  # whether the probe's features were there already may not show
     return head
 
 

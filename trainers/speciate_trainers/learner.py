@@ -74,9 +74,6 @@ class Learner(pl.LightningModule):  # type: ignore[misc]  # Lightning is importe
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, index: int) -> Batch:
-        return batch.to(device)
-
     def _rate(self, step: int) -> float:
         """Up in a line, down along a cosine."""
         warm = max(1, round(self.options.warmup * self.steps))

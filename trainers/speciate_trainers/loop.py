@@ -15,7 +15,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from speciate import Job, SpeciateError, UsageError
+from speciate import Job, SpeciateError, UsageError, world
 from speciate.contracts import Loader
 from speciate.task import Examples
 from speciate_trainers.checkpoint import Durable, newest
@@ -98,6 +98,7 @@ def _promise(watch: Watch) -> dict[str, str]:
 
 
 def _run(trainer: pl.Trainer, learner: Learner, data: RowData, last: Path | None) -> None:
+    learner.train()
     try:
         trainer.fit(learner, datamodule=data, ckpt_path=last, weights_only=True)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -140,8 +141,10 @@ def _ranked(make: Callable[[], Loader], trainer: pl.Trainer) -> Loader:
 
 def _world() -> dict[str, Any]:
     """Where torchrun or SLURM started several processes, all of them take part."""
-    size, here = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return {"devices": here, "num_nodes": size // here, "strategy": "ddp"} if size > 1 else {}
+    if (size := world.size()) == 1:
+        return {}
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return {"devices": here, "num_nodes": size // here, "strategy": "ddp"}
 
 
 @contextmanager
@@ -150,6 +153,7 @@ def _quiet() -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start.*")  # norms that are frozen
         warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
         warnings.filterwarnings("ignore", module="torch.*", category=DeprecationWarning)
         warnings.filterwarnings("ignore", module="lightning.*", category=FutureWarning)

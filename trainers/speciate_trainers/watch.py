@@ -74,7 +74,8 @@ class Watch(pl.Callback):  # type: ignore[misc]  # Lightning is imported untyped
         self._losses[1] += 1
         state["tokens"] += getattr(batch, "tokens", len(batch))
         state["seconds"] = time.monotonic() - self._since
-        learner.spent = self.budget.share(state["seconds"], step, state["tokens"])
+        spent = self.budget.share(state["seconds"], step, state["tokens"])
+        learner.spent = trainer.strategy.broadcast(spent) if trainer.world_size > 1 else spent  # one clock for all
         if step % self._every == 0 or self._losses[1] >= self._every:
             self._note(trainer, learner)
         if step % options.eval_every == 0 if options.eval_every else trainer.is_last_batch:

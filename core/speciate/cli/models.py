@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from speciate import world
 from speciate.cli.shared import Files, Json, Model, Options, Where, Words, pairs, recipe, show
+from speciate.run import Ran
 from speciate.workspace import Workspace
 
 app = typer.Typer()
@@ -17,8 +19,7 @@ app = typer.Typer()
 @app.command()
 def run(words: Words = None, workspace: Where = None, as_json: Json = False) -> None:
     """Specialise a base on a dataset: `speciate run text/probe dataset=NAME`."""
-    ran = Workspace(workspace, quiet=as_json).run("", *recipe(words))
-    show(as_json, dataclasses.asdict(ran), "ran")
+    _tell(Workspace(workspace, quiet=as_json).run("", *recipe(words)), as_json)
 
 
 @app.command()
@@ -26,7 +27,13 @@ def resume(
     run: Annotated[str, typer.Argument(help="A run that is not done.")], workspace: Where = None, as_json: Json = False
 ) -> None:
     """Go on with a run that was killed or failed."""
-    show(as_json, dataclasses.asdict(Workspace(workspace, quiet=as_json).resume(run)), "ran")
+    _tell(Workspace(workspace, quiet=as_json).resume(run), as_json)
+
+
+def _tell(ran: Ran, as_json: bool) -> None:
+    """Of several processes that train one run, the first tells."""
+    if not world.rank():
+        show(as_json, dataclasses.asdict(ran), "ran")
 
 
 @app.command()
