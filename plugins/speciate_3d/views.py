@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from speciate.contracts import Encoder
 from speciate.errors import unknown
 from speciate_3d.options import DepthViewsOptions
 from speciate_3d.splat import directions, splat
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["DepthViews"]
 
@@ -51,6 +55,20 @@ class DepthViews:
             vectors[start : start + len(part)] = pooled
             tick(len(part))
         return vectors
+
+    def network(self) -> torch.nn.Module:
+        return self._network
+
+    @cached_property
+    def _network(self) -> torch.nn.Module:
+        from speciate_3d.views_network import OfViews
+
+        return OfViews(cast(Any, self.image).network(), self.options.views, self.options.pool)
+
+    def batch(self, samples: Sequence[Sample]) -> Mapping[str, torch.Tensor]:
+        pictures = [{"pixels": picture} for sample in samples for picture in self.pictures(sample)]
+        found: Mapping[str, torch.Tensor] = cast(Any, self.image).batch(pictures)
+        return found
 
     def pictures(self, sample: Sample) -> list[NDArray[np.uint8]]:
         points, normals = sample["points"].astype(np.float64), sample["normals"].astype(np.float64)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from speciate import IMAGE, Base, Sample, SpeciateError
 from speciate.catalog import installed, options_of
 from speciate.contracts import Encoder
 from speciate_video.options import FrameMeanOptions
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["FrameMean"]
 
@@ -44,6 +48,22 @@ class FrameMean:
             tick(end - start)
             start = end
         return vectors
+
+    def network(self) -> torch.nn.Module:
+        return self._network
+
+    @cached_property
+    def _network(self) -> torch.nn.Module:
+        from speciate_video.pooled_network import OverTime
+
+        return OverTime(cast(Any, self._image).network(), self.options.spread)
+
+    def batch(self, samples: Sequence[Sample]) -> Mapping[str, torch.Tensor]:
+        import torch
+
+        pictures = [{"pixels": frame} for sample in samples for frame in sample["frames"]]
+        lengths = torch.tensor([len(sample["frames"]) for sample in samples])
+        return {"lengths": lengths, **cast(Any, self._image).batch(pictures)}
 
     def _vectors(self, clips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         pictures = [{"pixels": frame} for clip in clips for frame in clip]

@@ -8,6 +8,7 @@ from torch import nn
 
 from speciate import UsageError
 from speciate_trainers.options import FullOptions, TrainOptions
+from speciate_trainers.sharded import blocks
 
 __all__ = ["grouped", "layered"]
 
@@ -36,17 +37,9 @@ def grouped(parameters: list[nn.Parameter], head: nn.Module, options: TrainOptio
 
 
 def _depths(network: nn.Module) -> dict[str, int]:
-    """The block that each parameter is in: of the list of modules that holds the most weights, its place in it; what
-    comes before belongs to the first, what comes after to the last."""
-    best, prefix, most = 0, "", 0
-    for name, module in network.named_modules():
-        if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) > 1:
-            size = sum(p.numel() for p in module.parameters())
-            if size > most * 1.01 or (size > most * 0.9 and len(module) > best):
-                best, prefix, most = len(module), f"{name}." if name else "", size
+    """The block that each parameter is in; what comes before belongs to the first, what comes after to the last."""
+    place = {id(p): depth for depth, block in enumerate(blocks(network)) for p in block.parameters()}
     depths, last = {}, 0
-    for name, _ in network.named_parameters():
-        if best and name.startswith(prefix) and (place := name[len(prefix) :].split(".")[0]).isdigit():
-            last = int(place)
-        depths[name] = last
+    for name, parameter in network.named_parameters():
+        depths[name] = last = place.get(id(parameter), last)
     return depths

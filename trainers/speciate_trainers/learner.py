@@ -9,12 +9,15 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 
 from speciate import SpeciateError
 from speciate.task import Task
 from speciate_trainers.data import Batch
 from speciate_trainers.options import TrainOptions
+from speciate_trainers.sharded import blocks, like, whole
 
 __all__ = ["Learner", "Objective"]
 
@@ -39,13 +42,15 @@ class Learner(pl.LightningModule):  # type: ignore[misc]  # Lightning is importe
     ) -> None:
         super().__init__()
         self.network, self.head = network, head
-        self.task, self.options, self.groups, self.objective = task, options, groups, objective
+        self.task, self.options, self.objective = task, options, objective
         self.freeze_norm, self.strict_loading = freeze_norm, False
         self.steps = 1  # all that will be taken
         self.spent = 0.0  # the share of a budget that is used up, where that ends earlier
-        learnt = {id(p) for group in groups for p in group["params"]}
-        for parameter in self.parameters():
-            parameter.requires_grad_(id(parameter) in learnt)
+        names = {id(p): name for name, p in self.named_parameters()}  # sharding puts others in the place of parameters
+        self.groups = [{**group, "params": [names[id(p)] for p in group["params"]]} for group in groups]
+        learnt = {name for group in self.groups for name in group["params"]}
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name in learnt)
         self.average: dict[str, Tensor] = {}
 
     # --- learning -------------------------------------------------------------------------------------------------
@@ -70,7 +75,9 @@ class Learner(pl.LightningModule):  # type: ignore[misc]  # Lightning is importe
         return loss
 
     def configure_optimizers(self) -> Any:
-        optimiser = torch.optim.AdamW(self.groups, lr=self.options.lr, weight_decay=self.options.weight_decay)
+        there = dict(self.named_parameters())
+        groups = [{**group, "params": [there[name] for name in group["params"]]} for group in self.groups]
+        optimiser = torch.optim.AdamW(groups, lr=self.options.lr, weight_decay=self.options.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -90,10 +97,21 @@ class Learner(pl.LightningModule):  # type: ignore[misc]  # Lightning is importe
                     module.eval()
         return self
 
+    def configure_model(self) -> None:
+        """Under fsdp2 each rank has a part of every block's weights."""
+        if isinstance(self.trainer.strategy, ModelParallelStrategy) and self.device_mesh is not None:
+            mesh = self.device_mesh["data_parallel"]
+            for part in [*blocks(self.network), self.network, self.head]:
+                fully_shard(part, mesh=mesh)
+
     # --- what is kept ---------------------------------------------------------------------------------------------
 
     def learnt(self) -> dict[str, Tensor]:
-        """What training changes: parameters that learn, and the running statistics of norms that are not frozen."""
+        """What training changes, whole on every rank."""
+        return {name: whole(tensor) for name, tensor in self._live().items()}
+
+    def _live(self) -> dict[str, Tensor]:
+        """Parameters that learn, and the running statistics of norms that are not frozen."""
         kept = {name: p.detach() for name, p in self.named_parameters() if p.requires_grad}
         kept |= {name: b for name, b in self.named_buffers() if name.startswith("head.")}
         if not self.freeze_norm:
@@ -132,13 +150,14 @@ class Learner(pl.LightningModule):  # type: ignore[misc]  # Lightning is importe
     @torch.no_grad()
     def put(self, tensors: dict[str, Tensor]) -> None:
         """Weights that `learnt` gave."""
-        there = self.learnt()
+        there = self._live()
         for name, tensor in tensors.items():
-            there[name].copy_(tensor)
+            there[name].copy_(like(tensor, there[name]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Frozen weights come from the base again."""
-        checkpoint["state_dict"] = {n: t for n, t in checkpoint["state_dict"].items() if n in self.learnt()}
+        learnt = self._live()
+        checkpoint["state_dict"] = {n: t for n, t in checkpoint["state_dict"].items() if n in learnt}
         checkpoint["average"] = self.average
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 from speciate import Job, SpeciateError, UsageError, world
 from speciate.contracts import Loader
@@ -161,6 +162,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _trainer(folder: Path, settings: Mapping[str, Any]) -> pl.Trainer:
+    if settings.get("strategy") == "fsdp2":
+        settings = {**settings, "strategy": ModelParallelStrategy(save_distributed_checkpoint=False)}
     try:
         return pl.Trainer(default_root_dir=folder, **{**QUIET, **settings})
     except (TypeError, ValueError, pl.utilities.exceptions.MisconfigurationException) as error:
