@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -124,16 +125,17 @@ def test_a_signal_loses_nothing(workspace, number):
 
 def test_two_processes_train_one_model(workspace):
     """As torchrun starts them; two launchers that meet on the loopback stand for two machines."""
-    words = ["run", *WORDS, "method=full", "dataset=shapes", "-w", workspace.root, "--json"]
+    words = ["run", *WORDS, "method=full", "method.epochs=1", "dataset=shapes", "-w", workspace.root, "--json"]
     launch = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
     launch += ["--rdzv-backend=static", "--master-addr=127.0.0.1", f"--master-port={free_port()}"]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    pipe = subprocess.PIPE
-    both = [
-        subprocess.Popen([*launch, f"--node-rank={n}", "-m", "speciate", *map(str, words)], stdout=pipe, env=env)
-        for n in range(2)
-    ]
-    first, second = (process.communicate(timeout=240)[0].decode() for process in both)
+    env, pipe = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}, subprocess.PIPE
+    with ExitStack() as stack:
+        both = []
+        for n in range(2):
+            command = [*launch, f"--node-rank={n}", "-m", "speciate", *map(str, words)]
+            both.append(stack.enter_context(subprocess.Popen(command, stdout=pipe, env=env)))
+            stack.callback(both[-1].kill)
+        first, second = (process.communicate(timeout=400)[0].decode() for process in both)
     assert [process.returncode for process in both] == [0, 0]
     assert json.loads(first)["parity"]["holds"]
     assert second == "", "only the first process tells"
