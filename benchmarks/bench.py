@@ -54,7 +54,7 @@ def cpu(work, *given, times=3):
     return min(taken)
 
 
-LEAST = 0.5  # CPU seconds that more files must cost to be told from noise
+LEAST = 0.5  # CPU seconds, or a quarter of starting up: what more files must cost to be told from noise
 BESIDE = ["| | bare library | our reader | `speciate add` | reader / bare | add / bare |", "|" + " --- |" * 6]
 
 
@@ -72,7 +72,7 @@ def beside(kind, files, bare, reader, folder, *words):
         )
         costs.append(cost)
     more = costs[1] - costs[0]
-    add = more * len(files) / (len(files) - 1) if more > LEAST else math.nan
+    add = more * len(files) / (len(files) - 1) if more > max(LEAST, costs[0] / 4) else math.nan
     rates = " | ".join(f"{len(files) / seconds:.1f}" for seconds in (plain, ours, add))
     return f"| {kind} | {rates} | {plain / ours:.2f} | {plain / add:.2f} |", plain / ours, plain / add
 
