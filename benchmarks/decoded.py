@@ -86,7 +86,7 @@ def main():
     for name, runs in rows.items():
         wall, used = (statistics.median(run[i] for run in runs) for i in (0, 1))
         lines.append(f"| {name} | {wall:.2f} | {used:.2f} |")
-    print("\n".join(lines)) if args.dry else record("Decoded cache", lines)
+    record("Decoded cache", lines, args.dry)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
-"""Pictures: Speciate's reader, `speciate add` and EfficientNet-Lite0 against the bare libraries, one core each.
+"""Pictures beside OpenCV and Pillow, and EfficientNet-Lite0: `python benchmarks/format_image.py [--files N] [--dry]`.
 
-python benchmarks/format_image.py [PICTURES]      by default 400 of each kind, drawn here
+Bare: cv2.imread in a loop. Ours: the Reader, which also checks what it decodes, turns it upright and looks at it.
 """
 
 import io
 import os
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -15,10 +13,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import cv2
 import numpy as np
 import torch
-from bench import record, speciate
+from bench import BESIDE, bar, beside, cpu, options, record
 from PIL import Image
 from torch.nn.functional import normalize
 
+from speciate.hub import resolve
 from speciate_image.bases import EfficientNetLite0
 from speciate_image.efficientnet import EfficientNetLite0Network
 from speciate_image.example import scene
@@ -42,16 +41,6 @@ def draw(folder, kind, count):
     return paths
 
 
-def cpu(work, *given, times=2):
-    """The fewest CPU seconds it took."""
-    taken = []
-    for _ in range(times):
-        start = time.process_time()
-        work(*given)
-        taken.append(time.process_time() - start)
-    return min(taken)
-
-
 def opencv(paths):
     for path in paths:
         assert cv2.imread(str(path), cv2.IMREAD_COLOR_RGB) is not None
@@ -62,24 +51,15 @@ def pillow(paths):
         np.asarray(Image.open(path).convert("RGB"))
 
 
-def speciates(paths):
-    reader = ImageReader(ImageOptions())
-    for path in paths:
-        list(reader.read(path))
-
-
 def reading(folder, count):
-    lines = ["| | OpenCV | Pillow | our reader | `speciate add` | reader / OpenCV | add / OpenCV |", "|" + " --- |" * 7]
+    lines, ratios, others = list(BESIDE), {}, []
     for kind in KINDS:
         (folder / kind).mkdir()
         paths = draw(folder / kind, kind, count)
-        bare, other, ours = (cpu(work, paths) for work in (opencv, pillow, speciates))
-        _, _, start = speciate("add", "few", *paths[:2], "--jobs", 1, workspace=folder / f"{kind}-start")
-        _, _, whole = speciate("add", "all", folder / kind, "--jobs", 1, workspace=folder / f"{kind}-ws")
-        add = whole - start
-        rates = [f"{count / seconds:.0f}" for seconds in (bare, other, ours, add)]
-        lines.append(f"| {kind} | {' | '.join(rates)} | {bare / ours:.2f} | {bare / add:.2f} |")
-    return lines
+        line, _, ratios[kind] = beside(kind, paths, opencv, ImageReader(ImageOptions()), folder)
+        lines.append(line)
+        others.append(f"{kind} {count / cpu(pillow, paths):.1f}")
+    return [*lines, "", f"- Pillow: {', '.join(others)}.", bar("`add` beside bare OpenCV", ratios, 0.8)]
 
 
 def loop(samples):
@@ -91,29 +71,30 @@ def loop(samples):
             normalize(network(torch.from_numpy(np.stack(part)).permute(0, 3, 1, 2).contiguous()))
 
 
-def encoding(count=48):
+def encoding(count):
     samples = [{"pixels": scene(seed, 256, 256)} for seed in range(count)]
     torch.set_num_threads(1)
     lines = ["| | pictures a CPU second |", "| --- | --- |"]
-    lines.append(f"| the same layers in a plain loop, fp32, 224 pixels | {count / cpu(loop, samples):.1f} |")
+    plain = cpu(loop, samples, times=2)
+    lines.append(f"| the same layers in a plain loop, fp32, 224 pixels | {count / plain:.1f} |")
+    ratios = {}
     for precision, size in (("fp32", 224), ("bf16", 224), ("fp32", 160), ("bf16", 160)):
         encoder = EfficientNetLite0(EfficientNetOptions(precision=precision, size=size))
         encoder.encode(samples[:8], lambda _: None)
-        seconds = cpu(encoder.encode, samples, lambda _: None)
+        seconds = cpu(encoder.encode, samples, lambda _: None, times=2)
         lines.append(f"| efficientnet-lite0, {precision}, {size} pixels | {count / seconds:.1f} |")
-    return lines
+        if size == 224 and precision == resolve("auto"):  # what this machine chooses, on what the loop is given
+            ratios[precision] = plain / seconds
+    return [*lines, "", bar("the encoder beside the plain loop", ratios, 1.0)]
 
 
 def main():
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+    asked = options(__doc__, 400).parse_args()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as name:
-        lines = [
-            f"{count} pictures of {WIDTH} x {HEIGHT} of each kind; pictures a CPU second, starting up left out.",
-            "",
-        ]
-        lines += reading(Path(name), count)
-    record("Images: reading and encoding", [*lines, "", *encoding()])
+        lines = [f"{asked.files} pictures of {WIDTH} x {HEIGHT} of each kind; pictures a CPU second.", ""]
+        lines += reading(Path(name), asked.files)
+    record("Format: image", [*lines, "", *encoding(min(48, asked.files))], asked.dry)
 
 
 if __name__ == "__main__":

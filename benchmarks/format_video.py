@@ -1,12 +1,12 @@
-"""Video: Speciate's reader and `speciate add` against bare OpenCV and PyAV, one core each.
+"""Video beside OpenCV and PyAV, one thread each: `python benchmarks/format_video.py [--files N] [--dry]`.
 
-python benchmarks/format_video.py [FILES]      by default 12 of each size, drawn here
+Bare: every frame of a file with OpenCV. Ours: the Reader, which looks at every frame once. Then some frames of each
+file, beside the quickest way that OpenCV has: grab on, and retrieve what is wanted.
 """
 
 import os
-import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -14,7 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import av
 import cv2
 import numpy as np
-from bench import record, speciate
+from bench import BESIDE, bar, beside, cpu, options, record
 
 from speciate_video.example import drawn, save
 from speciate_video.options import VideoOptions
@@ -28,16 +28,6 @@ def draw(folder, width, height, count, files):
     """Videos that move and have noise, so that they are as hard to unpack as filmed ones."""
     folder.mkdir()
     return [save(folder / f"{i}.mp4", drawn(i, 3 + i, count, width, height)) for i in range(files)]
-
-
-def cpu(work, *given, times=3):
-    """The fewest CPU seconds it took."""
-    taken = []
-    for _ in range(times):
-        start = time.process_time()
-        work(*given)
-        taken.append(time.process_time() - start)
-    return min(taken)
 
 
 def opened(path):
@@ -57,12 +47,6 @@ def every_frame_av(paths):
             container.streams.video[0].thread_count = 1
             for frame in container.decode(video=0):
                 frame.to_ndarray(format="bgr24")
-
-
-def read(paths):
-    reader = VideoReader(VideoOptions())
-    for path in paths:
-        list(reader.read(path))
 
 
 def some_frames(paths, count):
@@ -95,29 +79,25 @@ def decode(paths, count, library):
 
 
 def main():
-    files = int(sys.argv[1]) if len(sys.argv) > 1 else 12
+    asked = options(__doc__, 12).parse_args()
     cv2.setNumThreads(1)
-    lines = [f"{files} MPEG-4 files of each size; files a CPU second, starting up left out.", ""]
-    lines += ["| every frame once | OpenCV | PyAV | our reader | `speciate add` | reader / OpenCV | add / OpenCV |"]
-    lines += ["|" + " --- |" * 7]
-    later = [
-        f"| {FRAMES} frames of each, {SIZE} pixels | OpenCV grabs | OpenCV seeks | ours | ours, PyAV | ours / grabs |"
-    ]
-    later += ["|" + " --- |" * 6]
+    lines, adds, decodes, others = list(BESIDE), {}, {}, []
+    heads = ("OpenCV grabs", "OpenCV seeks", "ours", "ours, PyAV", "ours / grabs")
+    later = [f"| {FRAMES} frames of each, {SIZE} pixels | {' | '.join(heads)} |", "|" + " --- |" * 6]
     with tempfile.TemporaryDirectory() as name:
         for size, (width, height, count) in SIZES.items():
-            paths = draw(Path(name) / size, width, height, count, files)
-            bare, other, ours = (cpu(work, paths) for work in (every_frame, every_frame_av, read))
-            _, _, start = speciate("add", "few", paths[0], "--jobs", 1, workspace=Path(name) / f"{size}-few")
-            _, _, whole = speciate("add", "all", *paths, "--jobs", 1, workspace=Path(name) / f"{size}-all")
-            add = max(1e-9, (whole - start) * files / (files - 1))
-            rates = " | ".join(f"{files / seconds:.1f}" for seconds in (bare, other, ours, add))
-            lines.append(f"| {size}, {count} frames | {rates} | {bare / ours:.2f} | {bare / add:.2f} |")
-            grab, seek = (cpu(work, paths, count) for work in (some_frames, seeks))
-            cv, pyav = (cpu(decode, paths, count, library) for library in ("opencv", "pyav"))
-            rates = " | ".join(f"{files / seconds:.1f}" for seconds in (grab, seek, cv, pyav))
-            later.append(f"| {size}, {count} frames | {rates} | {grab / cv:.2f} |")
-    record("Video: reading and decoding", [*lines, "", *later])
+            paths = draw(Path(name) / size, width, height, count, asked.files)
+            line, _, adds[size] = beside(size, paths, every_frame, VideoReader(VideoOptions()), Path(name))
+            lines.append(line)
+            others.append(f"{size} {asked.files / cpu(every_frame_av, paths):.1f}")
+            works = [some_frames, seeks, *(partial(decode, library=library) for library in ("opencv", "pyav"))]
+            taken = [cpu(work, paths, count) for work in works]
+            decodes[size] = taken[0] / taken[2]
+            rates = " | ".join(f"{asked.files / seconds:.1f}" for seconds in taken)
+            later.append(f"| {size}, {count} frames | {rates} | {decodes[size]:.2f} |")
+    lines += ["", f"- PyAV, every frame: {', '.join(others)}.", "", *later, ""]
+    lines += [bar("`add` beside bare OpenCV", adds, 0.8), bar("decoding beside OpenCV's grabs", decodes, 1.0)]
+    record("Format: video", [f"{asked.files} MPEG-4 files of each size; files a CPU second.", "", *lines], asked.dry)
 
 
 if __name__ == "__main__":

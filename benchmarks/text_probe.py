@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench import record, speciate, timed
 
-from speciate.demo import fetch
+from speciate.packages import fetch
 from speciate_text.demo import FOLDER, PACKAGE
 
 SCRIPT = """

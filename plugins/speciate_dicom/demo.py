@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from speciate import Demo
-from speciate.demo import fetch
+from speciate.packages import fetch
 
 __all__ = ["levels"]
 

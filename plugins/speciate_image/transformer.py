@@ -1,18 +1,15 @@
-"""The network of an image encoder of transformers. The one file of this room that imports transformers."""
+"""The network of an image encoder of transformers."""
 
 from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
-from transformers import AutoModel
-from transformers.utils import logging
 
-from speciate import SpeciateError
+from speciate.hub import load_model
 from speciate_image.encoder import LENGTH
 from speciate_image.hf import Recipe
 
@@ -44,23 +41,4 @@ class TransformerNetwork(nn.Module):
 
 
 def load(folder: Path, recipe: Recipe, pooling: str) -> nn.Module:
-    """From safetensors only, without transformers' bars and notes."""
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "output_loading_info": True}
-    try:
-        model, info = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **local)
-    except (OSError, ValueError, KeyError) as error:
-        exists = str(error).splitlines()[0] if str(error) else type(error).__name__
-        do = "give a folder with config.json and *.safetensors"
-        raise SpeciateError(f"{folder} cannot be loaded as an encoder", exists, do) from error
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
-    if missing:
-        exists = f"{len(missing)} of its weights are not in the files, such as {missing[0]}"
-        raise SpeciateError(f"{folder} is not a whole encoder", exists, "download it again, or give another model")
-    return TransformerNetwork(model, recipe, pooling).eval()
+    return TransformerNetwork(load_model(folder), recipe, pooling).eval()

@@ -6,9 +6,7 @@ unknown word today, and say nothing.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib.util
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -19,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speciate import Sample, SpeciateError, UsageError
+from speciate.files import sha256
+from speciate.packages import find
 from speciate_pdb.options import AntibodyOptions
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Antibody:
         self._loading = threading.Lock()
 
     def fingerprint(self) -> str:
-        chosen = (VERSION, self.options.max_residues, _hash(self.folder / MODEL))
+        chosen = (VERSION, self.options.max_residues, sha256(self.folder / MODEL))
         return hashlib.sha256(repr(chosen).encode()).hexdigest()
 
     def encode(self, samples: Sequence[Sample], tick: Callable[[int], None]) -> NDArray[np.float32]:
@@ -80,14 +80,11 @@ class Antibody:
 
 
 def _folder() -> Path:
-    found = importlib.util.find_spec("antiberty")
-    if found is None or not found.submodule_search_locations:
+    folder = find("antiberty")
+    if folder is None or not (folder / MODEL).is_file():
+        exists = f"{folder} does not have them" if folder else "package antiberty is not installed"
         do = "type `pip install antiberty==0.1.3`; later ones come without the weights"
-        raise SpeciateError("base 'antiberty' needs its weights", "package antiberty is not installed", do)
-    folder = Path(found.submodule_search_locations[0])
-    if not (folder / MODEL).is_file():
-        do = "type `pip install antiberty==0.1.3`; later ones come without the weights"
-        raise SpeciateError("base 'antiberty' needs its weights", f"{folder} does not have them", do)
+        raise SpeciateError("base 'antiberty' needs its weights", exists, do)
     return folder
 
 
@@ -110,9 +107,3 @@ def _load(file: Path, words: int) -> ChainNetwork:
     network = ChainNetwork(model).eval()
     network.to("cuda" if torch.cuda.is_available() else "cpu")
     return network
-
-
-@functools.cache
-def _hash(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

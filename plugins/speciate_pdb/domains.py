@@ -25,26 +25,30 @@ OWN = ("file", "region")
 RESERVED = ("structure", "entry", "chain", "residues", "atoms", "models", "missing")
 
 
-def domains_of(path: Path) -> list[tuple[str, Row]]:
-    """(region, the table's other columns) of each domain of this file; nothing where no table names it."""
+def domains_of(path: Path) -> list[tuple[str | None, Row]]:
+    """(region, the table's other columns) of each domain of this file.
+
+    Where there is no table, or it does not name the file, it is one thing without a region. Then the other columns are
+    there without a value: one that a person asks for is in every file, or it is a mistake.
+    """
     table = path.parent / NAME
     if not table.is_file():
-        return []
+        return [(None, {})]
     names = {path.name.lower(), path.name.lower().removesuffix(".gz"), path.name.lower().partition(".")[0]}
-    found = []
+    found: list[tuple[str | None, Row]] = []
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.DictReader(file)
             if not set(OWN) <= set(lines.fieldnames or ()):
                 exists = f"its columns are: {', '.join(lines.fieldnames or ())}"
                 raise SpeciateError(f"{table.name} has no columns file and region", exists, "add them, or rename it")
+            own = [name for name in lines.fieldnames or () if name and name not in (*OWN, *RESERVED)]
             for line in lines:
                 if (line["file"] or "").lower() in names:
-                    others = {k: v for k, v in line.items() if k and k not in OWN and k not in RESERVED and v}
-                    found.append((line["region"] or "", others))
+                    found.append((line["region"] or "", {name: line[name] or None for name in own}))
     except (UnicodeError, csv.Error) as error:
         raise SpeciateError(f"{table.name} cannot be read", str(error), "save it as CSV in UTF-8") from None
-    return found
+    return found or [(None, dict.fromkeys(own))]
 
 
 def region_of(structure: Structure, region: str) -> Structure:

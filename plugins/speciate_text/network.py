@@ -1,4 +1,4 @@
-"""The network of an encoder. The one file of this room that imports torch and transformers.
+"""The network of an encoder. The one file of this room that imports torch.
 
 Texts are sorted by length, so that most batches need no padding and no mask. On a CPU each core takes batches of its
 own with one thread inside: no core waits for another after every layer, which is a fifth faster on an idle machine and
@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModel, AutoTokenizer
-from transformers.utils import logging
 
-from speciate import SpeciateError
+from speciate.hub import load_model, load_tokenizer
 
 __all__ = ["Network"]
 
@@ -31,8 +28,7 @@ class Network:
 
     def __init__(self, folder: Path, precision: str, pooling: str, max_tokens: int, batch_tokens: int) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.tokenizer, self.model = _load(folder, torch.bfloat16 if precision == "bf16" else torch.float32)
-        self.model.to(self.device).eval()
+        self.tokenizer, self.model = load_tokenizer(folder), load_model(folder, precision).to(self.device)
         self.pooling = pooling
         self.max_tokens = min(max_tokens, self.tokenizer.model_max_length)
         self.budget = batch_tokens or (1024 if self.device.type == "cpu" else 65_536)
@@ -99,28 +95,3 @@ def _one_thread() -> None:
 
 def _nothing() -> None:
     pass
-
-
-def _load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Tokenizer and model, from safetensors only, without transformers' bars and notes."""
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    local = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-        found = AutoModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **local)
-    except (OSError, ValueError, KeyError) as error:
-        exists = str(error).splitlines()[0] if str(error) else type(error).__name__
-        do = "give a folder with config.json, tokenizer files and *.safetensors"
-        raise SpeciateError(f"{folder} cannot be loaded as an encoder", exists, do) from error
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-    model, info = found
-    missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
-    if missing:
-        exists = f"{len(missing)} of its weights are not in the files, such as {missing[0]}"
-        raise SpeciateError(f"{folder} is not a whole encoder", exists, "download it again, or give another model")
-    return tokenizer, model

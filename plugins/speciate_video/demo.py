@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from speciate import Demo, SpeciateError
-from speciate.demo import fetch
+from speciate.packages import download
 from speciate_video import weights
 from speciate_video.atari import DIRECTIONS, GAMES
 
@@ -29,8 +29,7 @@ PLAYERS = 2
 def atari(folder: Path, ask: Callable[[str], bool]) -> Demo:
     """A video for each game, direction and seed."""
     package = folder / "ale"
-    fetch(PACKAGE, [], package, ask)
-    with zipfile.ZipFile(next(package.glob("*.whl"))) as archive:
+    with zipfile.ZipFile(download(PACKAGE, package, ask)) as archive:
         archive.extractall(package)
     weights.fetch(ask)
     add = []

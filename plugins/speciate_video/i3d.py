@@ -40,7 +40,7 @@ class I3D(NetworkEncoder):
         if options.size and not 32 <= options.size <= 512:
             raise UsageError(f"base.size={options.size}", "it is from 32 to 512, or 0", "type base.size=112")
         self.size = options.size
-        self._file = weights.find()
+        self._file = weights.fetch(lambda question: True) if options.download else weights.find()
 
     def fingerprint(self) -> str:
         return digest(VERSION, self.size, weights.fingerprint(self._file))

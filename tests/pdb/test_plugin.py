@@ -3,7 +3,6 @@
 import json
 import random
 import struct
-import zipfile
 import zlib
 
 import made
@@ -14,7 +13,7 @@ from hydra.plugins.config_source import ConfigSource
 import speciate
 from speciate import Format
 from speciate.catalog import installed
-from speciate_pdb import demo, speciate_bases, speciate_recipes
+from speciate_pdb import demo, scope, speciate_bases, speciate_recipes
 from speciate_pdb.example import backbone, mmcif_text, pdb_text
 from speciate_pdb.fasta import sequence_only
 from speciate_pdb.near import WIDTH, signatures
@@ -144,7 +143,7 @@ def test_recipe(name, base):
     assert base in [known.name for known in speciate_bases()]
 
 
-def test_the_demo_asks_about_superfamilies_that_were_not_seen(tmp_path, monkeypatch):
+def test_the_demo_asks_about_superfamilies_that_were_not_seen(tmp_path, index, make):
     """On a table like the package's, in the place of what pip would bring."""
     rng = random.Random(5)
     table = {}
@@ -153,17 +152,7 @@ def test_the_demo_asks_about_superfamilies_that_were_not_seen(tmp_path, monkeypa
             fold = f"{'abcdg'[family % 5]}.{family}.1.{i}"
             table[f"d{family}_{i}"] = {"Sequence": drawn(rng, 60), "DSSP": "H" * 60, "SCCS": fold}
     table["again"] = table["d0_0"]
-    with zipfile.ZipFile(tmp_path / "package.whl", "w") as archive:
-        archive.writestr(demo.TABLE, json.dumps(table))
-
-    def fetched(requirement, members, folder, ask):
-        assert requirement == "sidechainnet==1.0.1"
-        folder.mkdir()
-        with zipfile.ZipFile(tmp_path / "package.whl") as archive:
-            (folder / "table.json").write_bytes(archive.read(members[0]))
-        return [folder / "table.json"]
-
-    monkeypatch.setattr(demo, "fetch", fetched)
+    make.wheel(index, "sidechainnet", "1.0.1", {scope.TABLE: json.dumps(table)})
     made_of = demo.demo(tmp_path / "data", lambda question: True)
     [files] = made_of.add
     workspace = speciate.open(tmp_path / "ws", quiet=True)

