@@ -106,7 +106,7 @@ class Regress(Task):
     def examples(cls) -> Sequence[tuple[Mapping[str, Any], Sequence[str]]]:
         one, two = ["1", "2.5", "-3e2", "70"], ["1|10", "2|-5", "[3, 7.5]"]
         sure: dict[str, Any] = {"uncertainty": True}
-        return [({}, one), ({"names": ["mass", "size"]}, two), (sure, one), (sure, two)]
+        return [({}, one), ({"names": ["mass", "size"]}, two), (sure, one), ({"names": ["mass", "size"], **sure}, two)]
 
     def certain(self, targets: NDArray[Any]) -> NDArray[Any]:
         if not self.chosen.uncertainty:
