@@ -25,6 +25,7 @@ from speciate.workspace import Workspace
 
 __all__ = ["MethodContract"]
 
+Learnt = tuple[Job, Examples, "Mapping[str, NDArray[Any]]"]
 LIGHTNING = ("lightning", "pytorch_lightning")
 ANSWERING = """
 from speciate.catalog import load
@@ -72,7 +73,7 @@ class MethodContract(Contract):
         """The base and its options."""
         if self.base:
             return self.base, self.base_options
-        return ("hash-ngrams", {}) if self.declaration.features else ("conv-image", {"size": 32})
+        return ("hash-ngrams", {}) if self.declaration.features else ("conv-image", {"size": 16})
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "task" in metafunc.fixturenames:
@@ -81,13 +82,19 @@ class MethodContract(Contract):
             known = [kind.name for kind in fitting if self.catalog.use(kind, "task").examples()]
             metafunc.parametrize("task", self.tasks or known)
 
-    def test_it_learns(self, task: str, tmp_path: Path) -> None:
+    @pytest.fixture
+    def learnt(self, task: str, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
+        """A job, its test rows and what was learnt; once for all checks that only look at it."""
+        if (type(self), task) not in LEARNT:
+            job, test = self.job(tmp_path_factory.mktemp("learnt"), task)
+            LEARNT[type(self), task] = job, test, self.fit(job)
+        return LEARNT[type(self), task]
+
+    def test_it_learns(self, learnt: Learnt, tmp_path: Path) -> None:
         """Tensors are arrays that survive a safetensors file, and their answers beat answering without a model."""
         from safetensors.numpy import load_file, save_file
 
-        job, test = self.job(tmp_path, task)
-        assert job.judge is not None
-        tensors = self.fit(job)
+        job, test, tensors = learnt
         assert tensors, "fit returned no tensors"
         strange = {
             name: type(tensor).__name__ for name, tensor in tensors.items() if not isinstance(tensor, np.ndarray)
@@ -98,26 +105,23 @@ class MethodContract(Contract):
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, tmp_path / "w.safetensors")
         saved = self.answers(load_file(tmp_path / "w.safetensors"), job.task, test)
         assert np.array_equal(answers, saved), "the saved tensors answer something else"
-        found, prior = (
-            job.judge(answers, test.targets),
-            job.judge(job.task.prior(job.train.targets, len(test)), test.targets),
-        )
+        assert job.judge is not None
+        found, prior = (job.judge(a, test.targets) for a in (answers, job.task.prior(job.train.targets, len(test))))
         better = found > prior if job.higher_is_better else found < prior
         assert better, f"on easy data its {job.task.primary} is {found:.3g}, without a model {prior:.3g}"
 
-    def test_a_row_is_answered_alone(self, task: str, tmp_path: Path) -> None:
+    def test_a_row_is_answered_alone(self, learnt: Learnt) -> None:
         """An answer does not depend on what else is asked."""
-        job, test = self.job(tmp_path, task)
-        tensors = self.fit(job)
+        job, test, tensors = learnt
         together = self.answers(tensors, job.task, test)
         alone = np.concatenate([self.answers(tensors, job.task, self.part(test, i)) for i in range(len(test))])
         gap, allowed = job.task.gap(together, alone), max(1e-6, self.encoder().tolerance)
         assert gap <= allowed, f"a row alone has another answer: they differ by {gap:.2g}, more than {allowed:.2g}"
 
-    def test_the_seed_repeats(self, task: str, tmp_path: Path) -> None:
+    def test_the_seed_repeats(self, task: str, learnt: Learnt, tmp_path: Path) -> None:
         if not self.deterministic:
             pytest.skip("declared as not deterministic")
-        first, second = (self.fit(self.job(tmp_path / name, task)[0]) for name in ("first", "second"))
+        first, second = learnt[2], self.fit(self.job(tmp_path, task)[0])
         assert first.keys() == second.keys(), "the same seed gives other tensors"
         changed = [name for name in first if not np.array_equal(first[name], second[name])]
         assert not changed, f"the same seed gives other values in {changed}"
@@ -218,6 +222,9 @@ class MethodContract(Contract):
     def answers(self, tensors: Mapping[str, NDArray[Any]], task: Task, examples: Examples) -> NDArray[np.float64]:
         answers: NDArray[np.float64] = load(self.declaration.predictor)(tensors, task, self.encoder).predict(examples)
         return answers
+
+
+LEARNT: dict[tuple[type[MethodContract], str], Learnt] = {}
 
 
 def check_shape(answers: NDArray[np.float64], task: Task, n: int) -> None:

@@ -31,10 +31,11 @@ class Scaled(nn.Module):
 
     def __init__(self, width: int, shift: NDArray[Any], scale: NDArray[Any], learns_spread: bool = False) -> None:
         super().__init__()
-        self.layer = linear(width, max(1, np.size(shift)))
-        self.spread = linear(width, max(1, np.size(shift))) if learns_spread else None
-        self.register_buffer("shift", torch.tensor(np.asarray(shift), dtype=torch.float32))
-        self.register_buffer("scale", torch.tensor(np.asarray(scale), dtype=torch.float32))
+        values = max(1, np.size(shift))
+        self.layer = linear(width, values)
+        self.spread = linear(width, values) if learns_spread else None
+        for name, array in (("shift", shift), ("scale", scale)):
+            self.register_buffer(name, torch.tensor(np.reshape(array, values), dtype=torch.float32))
 
     @torch.no_grad()
     def start(self, weight: Tensor, bias: Tensor, spread: Tensor) -> None:
@@ -42,16 +43,13 @@ class Scaled(nn.Module):
         self.layer.weight.copy_(weight)
         self.layer.bias.copy_(bias)
         if self.spread is not None:
-            wide = (spread / self.scale.reshape(-1)).clamp(min=2 * NARROWEST) - NARROWEST
+            wide = (spread / self.scale).clamp(min=2 * NARROWEST) - NARROWEST
             self.spread.bias.copy_(wide.expm1().log())  # what softplus takes back
 
     def forward(self, x: Tensor) -> Tensor:
-        value = self._shaped(self.layer(x)) * self.scale + self.shift
-        if self.spread is None:
-            return torch.stack([value, self.scale.expand_as(value)], dim=-1)
-        wide = nn.functional.softplus(self._shaped(self.spread(x)).float()) + NARROWEST
-        return torch.stack([value, (wide * self.scale).to(value.dtype)], dim=-1)
-
-    def _shaped(self, x: Tensor) -> Tensor:
-        """One value stands in no row of its own."""
-        return x if self.shift.dim() else x[:, 0]
+        value = self.layer(x) * self.scale + self.shift
+        wide = self.scale.expand_as(value)
+        if self.spread is not None:
+            wide = (nn.functional.softplus(self.spread(x).float()) + NARROWEST) * wide
+        found = torch.stack([value, wide.to(value.dtype)], dim=-1)
+        return found if found.shape[1] > 1 else found[:, 0]

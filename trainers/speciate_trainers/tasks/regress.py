@@ -104,7 +104,7 @@ class Regress(Task):
 
     @classmethod
     def examples(cls) -> Sequence[tuple[Mapping[str, Any], Sequence[str]]]:
-        one, two = ["1", "2.5", "-3e2", "70"], ["1|10", "2|-5", "[3, 7.5]"]
+        one, two = ["1", "2.5", "-4e0"], ["1|10", "2|-5", "[3, 7.5]"]
         sure: dict[str, Any] = {"uncertainty": True}
         return [({}, one), ({"names": ["mass", "size"]}, two), (sure, one), ({"names": ["mass", "size"], **sure}, two)]
 
