@@ -229,6 +229,7 @@ class Evaluator:
     tasks: tuple[str, ...]
     higher_is_better: bool = True
     weighted: bool = False
+    needs: str = ""  # what of an answer it looks at that only some of these tasks give: see Task.gives
     options: type = NoOptions
     requires: tuple[str, ...] = ()
     install: str = ""
@@ -480,7 +481,8 @@ class Dataset(Protocol):
 
     def loader(self, ids: Sequence[str], **options: Any) -> Loader:
         """Batches of these rows to train on: `batch_size`, `seed`, `decode`, `augment`, `collate`, `shuffle`,
-        `prefetch`, `drop_last` and `balance` (how often each row is drawn, beside the others)."""
+        `prefetch`, `drop_last`, `balance` (how often each row is drawn, beside the others) and `together` (a key for
+        each row, and how many rows of one key stand side by side)."""
         ...
 
     def verify(self, rows: Sequence[Row]) -> None:

@@ -4,17 +4,20 @@ from typing import Any
 
 from speciate import Method, TaskKind, hookimpl
 from speciate_trainers import options as o
+from speciate_trainers.tasks import options as t
 
 HERE, NEEDS, PIP = "speciate_trainers", ("lightning", "torch"), "speciate[train]"
 LORA: dict[str, Any] = {"requires": (*NEEDS, "peft"), "install": "speciate[lora]"}
-TUNED, EVERY = f"{HERE}.tuned:TunedPredictor", ("*",)
+TUNED, EVERY, PROBED = f"{HERE}.tuned:TunedPredictor", ("*",), ("classify", "multilabel", "regress")
 
 
 @hookimpl
 def speciate_tasks() -> list[TaskKind]:
     return [
         _task("classify", "one of the labels", "accuracy"),
-        _task("regress", "a number", "mae"),
+        _task("multilabel", "any number of the labels", "label_f1", options=t.MultilabelOptions),
+        _task("regress", "a number or several, and how sure each is", "mae", options=t.RegressOptions),
+        _task("embed", "vectors that are near where labels are the same", "retrieval_map", options=t.EmbedOptions),
     ]
 
 
@@ -28,11 +31,9 @@ def speciate_methods() -> list[Method]:
     all_ = "all weights of the base go on learning, or those above a depth"
     low = "small low-rank additions to the layers of the base learn; the rest stays as it is"
     trained: dict[str, Any] = {"predictor": TUNED, "tasks": EVERY, "features": False}
-    probed: dict[str, Any] = {"predictor": f"{HERE}.predictor:ProbePredictor", "tasks": ("classify", "regress")}
+    answers = f"{HERE}.predictor:ProbePredictor"
     return [
-        Method(
-            "probe", head, f"{HERE}.probe:ProbeTrainer", **probed, options=o.ProbeOptions, requires=NEEDS, install=PIP
-        ),
+        Method("probe", head, f"{HERE}.probe:ProbeTrainer", answers, PROBED, o.ProbeOptions, NEEDS, PIP),
         Method("full", all_, f"{HERE}.full:FullTrainer", **trained, options=o.FullOptions, requires=NEEDS, install=PIP),
         Method("lora", low, f"{HERE}.lora:LoraTrainer", **trained, options=o.LoraOptions, **LORA),
     ]
