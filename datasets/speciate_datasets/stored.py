@@ -119,8 +119,8 @@ class Maker:
         stored: Row = {free: row[key] for key, free in _others(tuple(row), self._taken(columns))}
         label = said.get("label") if self._task.labelled else row.get(columns.target)
         group = said["group"] if "group" in said else row.get(columns.group)
-        stored["label"] = None if _absent(label) else _text(label)
-        stored["group"] = "" if _absent(group) else _text(group)
+        stored["label"] = None if absent(label) else as_text(label)
+        stored["group"] = "" if absent(group) else as_text(group)
         split = self._task.split or named(said.get("split") or row.get("split"))
         where = {"source": self._file.source, "row": number, "split": split}
         hashed = _hashed(content)  # the larger part: it is written once for both
@@ -213,7 +213,7 @@ def reason_of(error: Exception) -> str:
     return printable(" ".join(text.split()))
 
 
-def _absent(value: Any) -> bool:
+def absent(value: Any) -> bool:
     """Whether a cell says nothing; NaN is how tables of numbers say it."""
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
@@ -226,7 +226,7 @@ def _free(name: str, *others: Mapping[str, Any]) -> str:
     return free
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return value if isinstance(value, str) else _json(value)

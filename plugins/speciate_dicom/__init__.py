@@ -20,6 +20,7 @@ def speciate_formats() -> list[Format]:
 
 def _both(one: Format, view: str) -> Format:
     one = replace(one, magic_at=128, requires=("pydicom",), install="speciate[dicom]", example=f"{HERE}.example:write")
+    one = replace(one, pseudonym=f"{HERE}.secret:pseudonyms")
     return replace(one, preview=f"{HERE}.views:{view}", augment=f"{HERE}.views:augmented_{view}")
 
 
