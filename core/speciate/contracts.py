@@ -44,6 +44,7 @@ __all__ = [
     "Predictor",
     "Preview",
     "Progress",
+    "Pseudonyms",
     "Quarantined",
     "Reader",
     "Row",
@@ -139,6 +140,16 @@ class Format:
     preview: str = ""  # import string of f(row, sample) -> Preview
     augment: str = ""  # import string of f(sample, rng) -> Sample: the same thing, seen another way, to train on
     magic_at: int = 0  # how many bytes stand before the magic
+    pseudonym: str = ""  # import string of f(options) -> f(kind, name) -> str, where names tell who somebody is; below
+
+
+Pseudonyms = Callable[[str, str], str]
+"""What is stored instead of a name: `f("file", "below/what/was/added.dcm")`, `f("group", "as the label file says")`.
+
+A Format's `pseudonym` is a function of its options that gives one, or None where names may be stored. Equal names get
+equal pseudonyms, different names different ones. Labels are joined by the real names, and a person is told of a file
+that was refused by its real name; neither is stored.
+"""
 
 
 @dataclass(frozen=True)
