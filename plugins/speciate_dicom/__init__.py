@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from speciate import IMAGE, VOLUME, Base, Format, Near, hookimpl
-from speciate_dicom.options import ConvOptions, DicomOptions, HistogramOptions, SliceMeanOptions, SliceOptions
+from speciate_dicom import options as o
 
 HERE, KNOWN, MAGIC = "speciate_dicom", ("*.dcm", "*.dicom", "*.ima"), (b"DICM",)
 
@@ -12,8 +12,8 @@ HERE, KNOWN, MAGIC = "speciate_dicom", ("*.dcm", "*.dicom", "*.ima"), (b"DICM",)
 def speciate_formats() -> list[Format]:
     whole, single = "series of DICOM files as volumes, de-identified", "DICOM files as pictures, one a slice or frame"
     volumes, pictures = Near(f"{HERE}.near:volumes", 0.7), Near(f"{HERE}.near:pictures", 0.7)
-    series = Format("dicom", whole, VOLUME, KNOWN, f"{HERE}.volumes:DicomReader", MAGIC, DicomOptions, volumes)
-    slices = Format("dicom-slices", single, IMAGE, KNOWN, f"{HERE}.slices:SliceReader", MAGIC, SliceOptions, pictures)
+    series = Format("dicom", whole, VOLUME, KNOWN, f"{HERE}.volumes:DicomReader", MAGIC, o.DicomOptions, volumes)
+    slices = Format("dicom-slices", single, IMAGE, KNOWN, f"{HERE}.slices:SliceReader", MAGIC, o.SliceOptions, pictures)
     series, slices = replace(series, together=f"{HERE}.geometry:key_of"), replace(slices, demo=f"{HERE}.demo:levels")
     return [_both(series, "volume"), _both(slices, "picture")]
 
@@ -25,13 +25,13 @@ def _both(one: Format, view: str) -> Format:
 
 @hookimpl
 def speciate_bases() -> list[Base]:
-    mean = "an image base over slices of a volume, averaged: base.base names it"
-    conv, counts = "a small 3D network from scratch, to train", "histograms of a volume: no weights"
-    torch = (("torch",), "speciate[dicom]")
+    mean, conv, counts = "an image base over slices, averaged", "a small 3D network to train", "histograms: no weights"
+    unet, torch, both = "a small 3D U-Net, to learn masks", (("torch",), "speciate[dicom]"), ("vector", "places")
     return [
-        Base("slice-mean", mean, VOLUME, f"{HERE}.bases:SliceMean", SliceMeanOptions, *torch),
-        Base("conv-volume", conv, VOLUME, f"{HERE}.bases:ConvVolume", ConvOptions, *torch),
-        Base("volume-histograms", counts, VOLUME, f"{HERE}.bases:VolumeHistograms", HistogramOptions),
+        Base("slice-mean", mean, VOLUME, f"{HERE}.bases:SliceMean", o.SliceMeanOptions, *torch, both),
+        Base("conv-volume", conv, VOLUME, f"{HERE}.bases:ConvVolume", o.ConvOptions, *torch),
+        Base("unet-volume", unet, VOLUME, f"{HERE}.bases:UNetVolume", o.UNetOptions, *torch, both),
+        Base("volume-histograms", counts, VOLUME, f"{HERE}.bases:VolumeHistograms", o.HistogramOptions),
     ]
 
 

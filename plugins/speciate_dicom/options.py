@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AstraOptions", "ConvOptions", "DicomOptions", "HistogramOptions", "SliceMeanOptions", "SliceOptions"]
+__all__ = [
+    "AstraOptions",
+    "ConvOptions",
+    "DicomOptions",
+    "HistogramOptions",
+    "SliceMeanOptions",
+    "SliceOptions",
+    "UNetOptions",
+]
 
 
 @dataclass
@@ -56,6 +64,16 @@ class ConvOptions:
     """A small 3D convolutional network from scratch."""
 
     width: int = 128  # numbers a volume
+    size: int = 64  # voxels along each side of the cube it looks at
+    window: str = "auto"
+    seed: int = 0
+
+
+@dataclass
+class UNetOptions:
+    """A small 3D U-Net from scratch, for masks."""
+
+    channels: int = 8  # of each voxel; a size smaller, twice as many
     size: int = 64  # voxels along each side of the cube it looks at
     window: str = "auto"
     seed: int = 0

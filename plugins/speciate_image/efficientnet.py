@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad, relu6
@@ -15,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from speciate_image.encoder import LENGTH
 
-__all__ = ["WIDTH", "EfficientNetLite0Network", "named", "quick"]
+__all__ = ["WIDTH", "EfficientNetLite0Network", "levels", "named", "quick"]
 
 WIDTH = 1280
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192))
@@ -88,6 +89,14 @@ class EfficientNetLite0Network(nn.Module):
         x = self.head(self.blocks(self.stem(x)))
         pooled: Tensor = x.float().mean(dim=(2, 3))
         return LENGTH * normalize(pooled)
+
+
+def levels(network: EfficientNetLite0Network) -> tuple[list[nn.Module], list[int]]:
+    """The network cut where its pictures halve, and the channels of each part: 1/2 to 1/32 of the size."""
+    blocks = list(network.blocks)
+    parts: list[nn.Module] = [nn.Sequential(network.stem, blocks[0])]
+    parts += [nn.Sequential(*blocks[a:b]) for a, b in pairwise((1, 3, 5, 11, 16))]
+    return parts, [16, 24, 40, 112, 320]
 
 
 def named(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from speciate import Base, Format, Near, hookimpl
 from speciate.modality import STRUCTURE
 from speciate_pdb import options
 
-PIP, TORCH, HF = "speciate[pdb]", ("torch",), ("torch", "transformers")
+PIP, TORCH, HF, BOTH = "speciate[pdb]", ("torch",), ("torch", "transformers"), ("vector", "places")
 COORDINATES = ("*.pdb", "*.pdb[1-9]", "*.ent", "*.cif", "*.mmcif", "*.bcif")
 PATTERNS = tuple(p + packed for p in (*COORDINATES, "*.fasta", "*.fa", "*.faa") for packed in ("", ".gz"))
 HEADS = (b"HEADER    ", b"ATOM      ", b"REMARK   ", b"CRYST1 ", b"MODEL     ", b"data_")
@@ -32,7 +32,9 @@ def speciate_formats() -> list[Format]:
 @hookimpl
 def speciate_bases() -> list[Base]:
     made = [(it, getattr(options, f"{it.partition(':')[2]}Options"), *BASES[it]) for it in BASES]
-    return [Base(name, says, STRUCTURE, f"speciate_pdb.{it}", own, needs, PIP) for it, own, name, says, needs in made]
+    return [
+        Base(n, says, STRUCTURE, f"speciate_pdb.{it}", o, w, PIP, BOTH[: 1 + bool(w)]) for it, o, n, says, w in made
+    ]
 
 
 @hookimpl

@@ -15,6 +15,8 @@ def speciate_tasks() -> list[TaskKind]:
     return [
         _task("classify", "one of the labels", "accuracy"),
         _task("regress", "a number", "mae"),
+        _task("segment", "a class for each pixel or voxel", "dice", needs="places", options=o.SegmentOptions),
+        _task("tag", "a label for each residue", "tag_accuracy", needs="places"),
     ]
 
 

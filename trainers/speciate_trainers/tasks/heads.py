@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Scaled"]
+__all__ = ["PlaceHead", "Scaled"]
+
+
+class PlaceHead(nn.Module):
+    """A linear layer at each place: [n, width, *grid] -> [n, labels, *grid]. It starts where a label is as likely as
+    its share of the places that were seen."""
+
+    def __init__(self, width: int, shares: Sequence[float]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, len(shares))
+        nn.init.normal_(self.layer.weight, std=0.01)
+        with torch.no_grad():
+            self.layer.bias.copy_(torch.tensor(shares, dtype=torch.float32).clamp(min=1e-3).log())
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.layer(x.movedim(1, -1)).movedim(-1, 1)
+        return found
 
 
 class Scaled(nn.Module):
