@@ -78,7 +78,7 @@ class ConvImage(ImageEncoder):
 class UNetImage(ConvImage):
     """The same network, and one that carries what it saw back to every pixel: small, and all of it learns."""
 
-    place_width = 32
+    place_width = 16
     version = "unet-image 1"
 
     def make_places(self, network: nn.Module) -> nn.Module:
