@@ -35,16 +35,17 @@ class Layer(nn.Module):
         self.conv = nn.Conv2d(channels, out, kernel, stride, around, groups=groups, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(out, eps=1e-3, momentum=0.01)
         self.linear = False
+        self.kernel, self.stride = kernel, stride  # a method may put another layer in the place of the convolution
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.conv.stride[0] > 1:
+        if self.stride > 1:
             x = pad(x, self._missing(x))
         x = self.norm(self.conv(x))
         return x if self.linear else relu6(x)
 
     def _missing(self, x: Tensor) -> list[int]:
         """TensorFlow's SAME: what is odd goes to the right and below."""
-        kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
+        kernel, stride = self.kernel, self.stride
         around = []
         for side in (x.shape[3], x.shape[2]):
             total = max((-(-side // stride) - 1) * stride + kernel - side, 0)

@@ -17,7 +17,7 @@ class PlaceHead(nn.Module):
     def __init__(self, width: int, shares: Sequence[float]) -> None:
         super().__init__()
         self.layer = nn.Linear(width, len(shares))
-        nn.init.normal_(self.layer.weight, std=0.01)
+        nn.init.normal_(self.layer.weight, std=width**-0.5)  # from near zero, what is below hears little at first
         with torch.no_grad():
             self.layer.bias.copy_(torch.tensor(shares, dtype=torch.float32).clamp(min=1e-3).log())
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speciate import Row, SpeciateError
-from speciate.masks import objects, shown
+from speciate.masks import HEAD, objects, shown
 from speciate.task import Task
 
 if TYPE_CHECKING:
@@ -133,6 +133,8 @@ class Tag(Task):
 def _letters(label: Any) -> list[str]:
     """A label for each residue."""
     text = str(label)
+    if text.startswith(HEAD):
+        raise SpeciateError("tag wants a label for each residue", f"one is a {shown(text)}", "type task=segment")
     if not text.startswith("["):
         return list(text)
     try:
