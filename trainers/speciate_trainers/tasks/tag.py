@@ -74,7 +74,7 @@ class Tag(Task):
     @classmethod
     def examples(cls) -> Sequence[tuple[Mapping[str, Any], Sequence[str]]]:
         """For the conformance kit."""
-        return [({}, ["HHHHCC", "EEEC-", "CCHH?E"])]
+        return [({}, ["HHHHCC", "EEEEC-", "CCHH?E"])]
 
     def certain(self, targets: NDArray[Any]) -> NDArray[Any]:
         return objects(target.clip(0) for target in targets)
