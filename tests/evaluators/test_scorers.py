@@ -188,7 +188,7 @@ def test_declarations(catalog):
     assert {e.name for e in found if e.tasks == ("classify",)} == set(CLASSIFY)
     assert {e.name for e in found if e.tasks == ("regress",)} == set(REGRESS)
     assert {e.name for e in found if not e.higher_is_better} == {"log_loss", "ece", "mae", "rmse"}
-    assert all(e.weighted and catalog.use(e, "scorer") is getattr(scorers, e.name) for e in found)
+    assert all(e.weighted and catalog.use(e, "scorer").__name__ == e.name for e in found)
 
 
 def test_declaring_imports_no_numpy():
