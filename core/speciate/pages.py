@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from speciate import masks
 
 _console = Console(highlight=False)
 
@@ -86,7 +89,7 @@ def compared(result: Mapping[str, Any]) -> None:
     kinds = ("added", "removed", "changed", "relabelled", "resplit")
     table(("rows", "count"), [(kind, result[kind]["count"]) for kind in kinds])
     for row in result["relabelled"]["examples"]:
-        say(f"  {row['id']}: {row['old']} is now {row['new']}")
+        say(f"  {row['id']}: {masks.shown(row['old'])} is now {masks.shown(row['new'])}")
     for kind, columns in result["columns"].items():
         say(f"columns {kind}: {', '.join(columns)}") if columns else None
 
@@ -106,7 +109,7 @@ def found(result: Mapping[str, Any]) -> None:
     for row in result["rows"]:
         score = f"{row['score']:.3f}  " if isinstance(row.get("score"), float) else ""
         content = "  ".join(str(v) for k, v in row.items() if k not in hidden | {"score", "label"} and v is not None)
-        say(f"{score}{row.get('label') or '-'}  {content[:200]}  ({row['id']})")
+        say(f"{score}{masks.shown(row.get('label') or '-')}  {content[:200]}  ({row['id']})")
 
 
 def edited(result: Mapping[str, Any]) -> None:
@@ -195,6 +198,10 @@ def _plain(value: Any) -> str:
 
 
 def _answer(output: Mapping[str, Any]) -> list[str]:
+    if "mask" in output:
+        return [masks.shown(json.dumps(output["mask"], separators=(",", ":"))), ""]
+    if "label" not in output and "value" not in output:
+        return [masks.shown(" ".join(map(str, output.values()))), ""]
     return [output["label"], f"{output['score']:.3f}"] if "label" in output else [f"{output['value']:.4g}", ""]
 
 

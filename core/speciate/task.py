@@ -12,6 +12,7 @@ from speciate.errors import SpeciateError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.random import Generator
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -32,6 +33,7 @@ class Task:
     name: ClassVar[str]
     primary: ClassVar[str]  # the evaluator that decides between two models
     pipeline: ClassVar[str] = "other"  # the card's word for models that do this
+    needs: ClassVar[str] = "vector"  # what of a base it is learnt from: as TaskKind.needs
     labels: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -107,6 +109,20 @@ class Task:
     def together(self) -> int:
         """How many rows of one label should stand side by side in a batch, where its rows are compared; 0: any."""
         return 0
+
+    def answered(self, scores: Tensor, sizes: Sequence[tuple[int, ...]]) -> NDArray[Any]:
+        """`decide` as an array; `sizes` are those of the samples, where the task is learnt from places."""
+        answers: NDArray[Any] = self.decide(scores).cpu().numpy()
+        return answers
+
+    def seen(
+        self, sample: Sample, row: Row, augment: Callable[..., Sample] | None, rng: Generator
+    ) -> tuple[Sample, Row]:
+        """A sample to train on seen another way, as the format's `augment` has it; what its row says goes along."""
+        return (sample if augment is None else augment(sample, rng)), row
+
+    def check(self, targets: NDArray[Any], sizes: Sequence[tuple[int, ...]], rows: Sequence[Row]) -> None:
+        """Refuse rows whose label is not of the size of their sample, where the task is learnt from places."""
 
     def distance(self, scores: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         """How far each row's scores are from a teacher's answers: [n]. What a student learns from."""

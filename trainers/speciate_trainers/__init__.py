@@ -18,6 +18,8 @@ def speciate_tasks() -> list[TaskKind]:
         _task("multilabel", "any number of the labels", "label_f1", options=t.MultilabelOptions),
         _task("regress", "a number or several, and how sure each is", "mae", options=t.RegressOptions),
         _task("embed", "vectors that are near where labels are the same", "retrieval_map", options=t.EmbedOptions),
+        _task("segment", "a class for each pixel or voxel", "dice", needs="places", options=o.SegmentOptions),
+        _task("tag", "a label for each residue", "tag_accuracy", needs="places"),
     ]
 
 

@@ -41,15 +41,16 @@ def fit(module: pl.LightningModule, loader: Any, folder: Path, settings: Mapping
         _trainer(folder, settings).fit(module, loader)
 
 
-def train(job: Job, learner: Learner, inputs: Callable[..., Any]) -> None:
+def train(job: Job, learner: Learner, inputs: Callable[..., Any], sizes: Callable[..., Any] | None = None) -> None:
     """Take a Learner through the training rows of a job, or on from its last checkpoint; it ends with its best weights.
 
-    `inputs` turns samples into what the network takes.
+    `inputs` turns samples into what the network takes; `sizes` says how large they are, where places are learnt.
     """
     options, folder = learner.options, job.folder / "checkpoints"
     weights = _weights(job, options)
-    collate = Collate(job.task, inputs, weights if options.balance == "loss" else None)
-    seen = Seen(job.augment) if job.augment is not None and options.augment else None
+    collate = Collate(job.task, inputs, weights if options.balance == "loss" else None, sizes)
+    augments = options.augment and (job.augment is not None or sizes is not None)
+    seen = Seen(job.task, job.augment) if augments else None
     balance = [weights[str(row["label"])] for row in job.train.rows] if options.balance == "rows" and weights else None
     more = {**_together(job, options), **({"balance": balance} if balance else {})}
     make = partial(_rows, job.train, options, job.seed, collate, augment=seen, **more)
@@ -124,6 +125,9 @@ def _weights(job: Job, options: TrainOptions) -> dict[str, float]:
     """How much a row of each label counts: all labels together the same."""
     if options.balance not in ("none", "loss", "rows"):
         raise UsageError(f"method.balance={options.balance}", "there is: none, loss, rows", "type method.balance=loss")
+    if job.task.needs == "places" and options.balance != "none":
+        exists = "it weighs rows by their label, and a row here has one for each place"
+        raise UsageError(f"method.balance={options.balance} does not go with {job.task.name}", exists, "leave it out")
     counts = Counter(str(row["label"]) for row in job.train.rows)
     counts.update({str(row["label"]): 0 for row in job.dev.rows})
     return {label: len(job.train) / (len(counts) * max(1, n)) for label, n in counts.items()}
