@@ -103,7 +103,7 @@ class Workspace(DataVerbs):
     def _attempt(self, name: str, config: Config, plan: Mapping[str, Any], clock: StageClock) -> Ran:
         try:
             dataset = self.engine.dataset(plan["dataset"], plan["version"])
-            run = Run(name, config, dataset, self.root, self.catalog, self.engine, self.ledger, clock)
+            run = Run(name, config, dataset, self.root, self.catalog, self.engine, self.ledger, clock, self.model)
             self.catalog.hook.speciate_run_started(run=name, config=config.as_dict())
             ran = run.execute()
         except BaseException as error:

@@ -67,6 +67,10 @@ class Classify(Task):
     def shape(self) -> tuple[int, ...]:
         return (len(self.labels),)
 
+    def certain(self, targets: NDArray[Any]) -> NDArray[np.float64]:
+        sure: NDArray[np.float64] = np.eye(len(self.labels))[targets.astype(int)]
+        return sure
+
     def head(self, width: int, targets: NDArray[Any]) -> nn.Module:
         from torch import nn
 

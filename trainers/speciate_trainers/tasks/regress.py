@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -48,6 +49,16 @@ class Regress(Task):
 
     def shape(self) -> tuple[int, ...]:
         return ()
+
+    def wanted(self) -> str:
+        return "Answer with one number and nothing else."
+
+    def read(self, text: str) -> str | None:
+        found = re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text)
+        return found[0] if len(found) == 1 else None
+
+    def certain(self, targets: NDArray[Any]) -> NDArray[np.float64]:
+        return targets
 
     def head(self, width: int, targets: NDArray[Any]) -> nn.Module:
         from speciate_trainers.tasks.heads import Scaled
