@@ -15,6 +15,7 @@ from speciate import Base, Evaluator, Format, Job, Method, SpeciateError, TaskKi
 from speciate.catalog import load, options_of
 from speciate.contracts import Encoder, Loader
 from speciate.examples import Pairs
+from speciate.features import seen
 from speciate.progress import StageClock
 from speciate.score import value
 from speciate.task import Examples, Predictions, Task
@@ -40,6 +41,7 @@ class MethodContract(Contract):
     base: ClassVar[str] = "hash-ngrams"
     base_options: ClassVar[Mapping[str, Any]] = {}
     tasks: ClassVar[tuple[str, ...]] = ()  # to try, of a method that does every task
+    first: ClassVar[tuple[str, ...]] = ()  # methods to run before, where it learns from models: easy-METHOD-1
     deterministic: ClassVar[bool] = True  # the same seed gives the same tensors
 
     def files(self, folder: Path, task: str) -> list[Path]:
@@ -121,11 +123,14 @@ class MethodContract(Contract):
         folder.mkdir(parents=True, exist_ok=True)
         workspace = Workspace(folder / "workspace", catalog=self.catalog, quiet=True)
         workspace.add("easy", *self.files(folder, task))
+        for method in self.first:
+            workspace.run("", f"base={self.base}", f"method={method}", f"task={task}", dataset="easy")
         return workspace
 
     def job(self, folder: Path, name: str) -> tuple[Job, Examples]:
         """What a Trainer is given, and the test rows that are kept from it."""
-        dataset = self.workspace(folder, name).engine.dataset("easy")
+        workspace = self.workspace(folder, name)
+        dataset = workspace.engine.dataset("easy")
         format = self.catalog.get(Format, dataset.format)
         reader = self.catalog.use(format, "reader")(options_of(format, dataset.options))
         encoder = self.encoder()
@@ -157,6 +162,8 @@ class MethodContract(Contract):
             augment=self.catalog.use(format, "augment") if format.augment else None,
             judge=judge,
             higher_is_better=primary.higher_is_better,
+            model=workspace.model,
+            seen=lambda model, part: seen(model, dataset, part.rows, format, reader, StageClock(quiet=True)),
         )
         return job, test
 
