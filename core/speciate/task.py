@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,7 +68,8 @@ class Task:
 
     def written(self, answers: NDArray[Any]) -> list[str]:
         """Answers as the labels that a person would have given: what `outputs` says first."""
-        return [str(next(iter(output.values()))) for output in self.outputs(answers)]
+        said = [next(iter(output.values())) for output in self.outputs(answers)]
+        return [value if isinstance(value, str) else json.dumps(value) for value in said]
 
     def wanted(self) -> str:
         """How to answer, said to somebody who answers in words."""
@@ -85,9 +87,8 @@ class Task:
         return named[0] if len(named) == 1 else None
 
     def certain(self, targets: NDArray[Any]) -> NDArray[Any]:
-        """The answers of somebody who is sure of these targets."""
-        do = "type method.write=missing or method.write=all"
-        raise UsageError(f"task {self.name!r} has no answers that are certain", "its labels can be learnt", do)
+        """What somebody who knows these targets, and is sure of them, would answer."""
+        return targets
 
     # --- learning -------------------------------------------------------------------------------------------------
 

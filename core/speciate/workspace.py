@@ -92,7 +92,8 @@ class Workspace(DataVerbs):
         config = Config.from_dict(plan["config"])
         if world.rank():
             dataset = self.engine.dataset(plan["dataset"], plan["version"])
-            return Run(folder.name, config, dataset, self.root, self.catalog, self.engine, self.ledger, clock).join()
+            parts = (self.root, self.catalog, self.engine, self.ledger, clock, self.model)
+            return Run(folder.name, config, dataset, *parts).join()
         try:
             with FileLock(folder / "run.lock", timeout=0):
                 self._sweep(folder.name)

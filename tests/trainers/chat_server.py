@@ -1,8 +1,8 @@
 """A server in a process of its own that speaks OpenAI's chat protocol: python chat_server.py RULES.json
 
-RULES is {"words": {word: label}, "strange": [words], "busy": N, "key": KEY}: it answers with the label of the first word
-that it knows, wrapped in a sentence; with one that says no label where a strange word stands; and with 429 to its first
-N requests. It prints its port; GET /seen tells what it was asked.
+RULES is {"words": {word: label}, "strange": [words], "busy": N, "key": KEY}: it answers with the label of the first
+word that it knows, wrapped in a sentence; with one that says no label where a strange word stands; and with 429 to its
+first N requests. It prints its port; GET /seen tells what it was asked.
 """
 
 import json
@@ -58,12 +58,9 @@ class Chat(BaseHTTPRequestHandler):
     def say(self, status, value, headers=None):
         data = json.dumps(value).encode()
         self.send_response(status)
-        for name, header in {
-            "Content-Type": "application/json",
-            "Content-Length": len(data),
-            **(headers or {}),
-        }.items():
-            self.send_header(name, str(header))
+        for name, header in ({"Content-Type": "application/json"} | (headers or {})).items():
+            self.send_header(name, header)
+        self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
 

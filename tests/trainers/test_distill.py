@@ -130,12 +130,8 @@ def test_without_unlabelled_rows_alpha_and_temperature_still_teach(reports):
 def test_an_ensemble_is_the_mean_of_its_answers(reports):
     """Two teachers count alike, whoever is named first; one that is named twice counts twice."""
     other = reports.run("text/probe-hash", "method.c=[0.01]", "method.refit=false", dataset="many").model
-    names = {
-        "one": "teacher-1",
-        "both": f"teacher-1,{other}",
-        "turned": f"{other},teacher-1",
-        "twice": "teacher-1,teacher-1",
-    }
+    names = {"one": "teacher-1", "twice": "teacher-1,teacher-1", "both": f"teacher-1,{other}"}
+    names["turned"] = f"{other},teacher-1"
     made = {name: distill(reports, "method.plain=false", teacher=who) for name, who in names.items()}
     learnt = {name: weights(reports, ran.model)["head.weight"] for name, ran in made.items()}
     assert report(reports, made["both"])["table"][0]["model"] == f"teacher teacher-1 + {other}"
@@ -242,12 +238,10 @@ def test_an_endpoint_teaches_and_is_paid_once(workspace, tmp_path, chat, monkeyp
     words = [f"method.url={url}", "method.key=CHAT_KEY", "method.parallel=3", "method.prompt='How is the machine?'"]
     ran = distill(workspace, *words, teacher="openai:small")
     found, asked = report(workspace, ran), seen()
-    strange = sum("leak" in row["text"].split() for row in rows if row["split"] == "train")
+    split = Counter(row["split"] for row in rows if "leak" in row["text"].split())
+    strange = split["train"]
     assert strange
     assert found["heard"] == {"labelled": 16, "unlabelled": 120, "dropped": strange}
-    assert found["teacher_said_no_label"] == sum(
-        "leak" in row["text"].split() for row in rows if row["split"] == "test"
-    )
     assert asked["told"] == "How is the machine?\n\nAnswer with one of these and nothing else: bad, good."
     texts = Counter(row["text"] for row in rows if row["split"] != "dev")
     assert Counter(asked["answered"]) == texts, "not each row once"

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from speciate import Job, Row, UsageError
+from speciate import Job, Row, UsageError, world
 from speciate.contracts import Judge
 from speciate.journal import RunJournal
 from speciate.task import Examples
@@ -49,26 +49,27 @@ class DistillTrainer:
         self.teacher: Teacher | None = None
         self.steps = (0, 0)  # an epoch's and all, with a teacher
         self.heard: dict[str, int] = {}  # rows that it taught, and answers that were no use
+        self.plain: dict[str, NDArray[Any]] | None = None  # the same student from the labels alone
 
     def fit(self, job: Job) -> dict[str, NDArray[Any]]:
         self.teacher = teacher = teacher_of(job, self.options)
-        torch.manual_seed(job.seed)  # a projection starts from chance
         told, objective = self._lesson(job, teacher)
         identity = hashlib.sha256(f"{job.identity} {teacher.key}".encode()).hexdigest()
-        return self._student(dataclasses.replace(job, train=told, identity=identity), self.options, objective)
+        student = self._student(dataclasses.replace(job, train=told, identity=identity), self.options, objective)
+        self.plain = self._alone(job) if self.options.plain else None
+        return student
 
     def report(self, job: Job, test: Examples, tensors: Mapping[str, NDArray[Any]], judge: Judge) -> Row:
         """Teacher, student, and the student that had none, on the same rows."""
         assert self.teacher is not None, "fit comes first"
-        plain = self._alone(job) if self.options.plain else None
-        return compared(job, test, self.teacher, tensors, plain, judge) | {"heard": self.heard}
+        return compared(job, test, self.teacher, tensors, self.plain, judge) | {"heard": self.heard}
 
     def _lesson(self, job: Job, teacher: Teacher) -> tuple[Told, Objective | None]:
         """The rows to learn from, with the labels they now have, and the loss."""
         free = job.unlabelled.rows if job.unlabelled and self.options.unlabelled else []
         every = job.train.of([*job.train.rows, *free])
         known = np.arange(len(every)) < len(job.train)
-        with job.progress.stage("teach"):
+        with job.progress.stage("teach"), world.first():
             answers = None if self.options.write != "none" else teacher.answers(every)
             said = teacher.labels(every) if answers is None else _said(job, answers)
         good = np.array([label is not None for label in said])
@@ -93,7 +94,10 @@ class DistillTrainer:
             taught.listen(answers)
         if self.options.features:
             assert job.encoder is not None
-            taught.look(teacher.vectors(rows), job.encoder().width, self.options.features)
+            torch.manual_seed(job.seed)  # the projection starts from chance
+            with world.first():
+                vectors = teacher.vectors(rows)
+            taught.look(vectors, job.encoder().width, self.options.features)
         return taught
 
     def _alone(self, job: Job) -> dict[str, NDArray[Any]]:
@@ -103,7 +107,7 @@ class DistillTrainer:
         every = self.options.eval_every or each
         options = dataclasses.replace(self.options, epochs=-(-total // own), eval_every=every)
         folder = job.folder / PLAIN
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         settings = {name: value for name, value in job.trainer.items() if name != "max_epochs"} | {"max_steps": total}
         alone = dataclasses.replace(
             job,
@@ -122,7 +126,6 @@ class DistillTrainer:
             low = LoraOptions(**shared, rank=options.rank, alpha=2.0 * options.rank)
             return LoraTrainer(low).fit(job, objective)
         assert job.encoder is not None
-        torch.manual_seed(job.seed)
         encoder = with_network(job.encoder())
         head = started(job, encoder, options)
         learner = Learner(encoder.network(), head, job.task, options, grouped([], head, options), objective)
@@ -137,7 +140,7 @@ class DistillTrainer:
 
     def _each(self, job: Job, rows: int) -> int:
         """Steps of an epoch over so many rows."""
-        batches = -(-rows // self.options.batch_size)
+        batches = -(-rows // (self.options.batch_size * world.size()))
         return -(-batches // int(job.trainer.get("accumulate_grad_batches") or 1))
 
 

@@ -9,23 +9,20 @@ import hashlib
 import ipaddress
 import json
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from speciate import SpeciateError, UsageError
+from speciate_trainers.keep import Kept
 
 __all__ = ["Endpoint"]
 
 Messages = Sequence[dict[str, str]]
 TRIES, LONGEST, TIMEOUT = 6, 60.0, 120.0  # of one question; seconds between two of them; seconds for an answer
-TABLE = "CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT, tokens INTEGER, seconds REAL)"
 AGAIN = (408, 409, 429)
 
 
@@ -42,32 +39,33 @@ class Endpoint:
             exists = f"the environment variable {key} is not set"
             raise UsageError(f"{parts.hostname} wants a key", exists, f"type `export {key}=…`, or method.key=VARIABLE")
         self.model, self.url, self.parallel, self._variable = model, url.rstrip("/"), parallel, key
-        self._file = cache / "answers.sqlite" if cache else None
+        self._cache = cache
         self._settings: dict[str, Any] = {"temperature": 0}
         self.asked, self.tokens = 0, 0  # in this process
 
     def ask(self, questions: Sequence[Messages], tick: Callable[[int], None]) -> list[str]:
         """The answers, in the order of the questions."""
         keys = [self._key(question) for question in questions]
-        with closing(self._kept()) as kept:
-            there = {key for key in dict.fromkeys(keys) if _answer(kept, key) is not None}
+        with Kept(self._cache) as kept:
+            there = {key for key in dict.fromkeys(keys) if kept.get(key) is not None}
             tick(sum(key in there for key in keys))
-            self._ask({k: q for k, q in zip(keys, questions, strict=True) if k not in there}, kept, tick)
-            return [str(_answer(kept, key)) for key in keys]
+            if missing := {k: q for k, q in zip(keys, questions, strict=True) if k not in there}:
+                with self._client() as client:
+                    self._ask(client, missing, kept, tick)
+            return [str(kept.get(key)) for key in keys]
 
     def seconds(self, questions: Sequence[Messages]) -> list[float]:
         """How long the answers to these took when they were asked."""
-        find = "SELECT seconds FROM answers WHERE key = ?"
-        with closing(self._kept()) as kept:
-            found = [kept.execute(find, (self._key(question),)).fetchone() for question in questions]
-        return [row[0] for row in found if row]
+        with Kept(self._cache) as kept:
+            found = [kept.seconds(self._key(question)) for question in questions]
+        return [seconds for seconds in found if seconds is not None]
 
-    def _ask(self, questions: dict[str, Messages], kept: sqlite3.Connection, tick: Callable[[int], None]) -> None:
+    def _ask(self, client: Any, questions: dict[str, Messages], kept: Kept, tick: Callable[[int], None]) -> None:
         """What was answered before something went wrong is kept, then the error is raised."""
         wrong: BaseException | None = None
         pool = ThreadPoolExecutor(self.parallel)
         try:
-            due = {pool.submit(self._post, question): key for key, question in questions.items()}
+            due = {pool.submit(self._post, client, question): key for key, question in questions.items()}
             for done in as_completed(due):
                 if done.cancelled():
                     continue
@@ -76,8 +74,7 @@ class Endpoint:
                     pool.shutdown(wait=False, cancel_futures=True)
                     continue
                 answer, tokens, seconds = done.result()
-                with kept:
-                    kept.execute("INSERT INTO answers VALUES (?, ?, ?, ?)", (due[done], answer, tokens, seconds))
+                kept.put([(due[done], answer, tokens, seconds)])
                 self.asked, self.tokens = self.asked + 1, self.tokens + tokens
                 tick(1)
         finally:
@@ -85,9 +82,8 @@ class Endpoint:
         if wrong:
             raise wrong
 
-    def _post(self, question: Messages) -> tuple[str, int, float]:
+    def _post(self, client: Any, question: Messages) -> tuple[str, int, float]:
         """(answer, tokens, seconds) of one question; tried again while it may yet be answered."""
-        client = self._client
         import httpx2
 
         why = ""
@@ -113,8 +109,8 @@ class Endpoint:
     def _body(self, question: Messages) -> dict[str, Any]:
         return {"model": self.model, "messages": list(question), **self._settings}
 
-    @cached_property
     def _client(self) -> Any:
+        """One for all questions: connections are kept."""
         try:
             import httpx2
         except ImportError as error:
@@ -128,21 +124,6 @@ class Endpoint:
 
     def _key(self, question: Messages) -> str:
         return hashlib.sha256(json.dumps([self.url, self.model, list(question)]).encode()).hexdigest()
-
-    def _kept(self) -> sqlite3.Connection:
-        """On the disk when a statement returns, whatever happens then."""
-        if self._file:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-        kept = sqlite3.connect(self._file or ":memory:", timeout=60)
-        kept.execute("PRAGMA journal_mode=WAL")
-        kept.execute("PRAGMA synchronous=FULL")
-        kept.execute(TABLE)
-        return kept
-
-
-def _answer(kept: sqlite3.Connection, key: str) -> str | None:
-    row = kept.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-    return row[0] if row else None
 
 
 def _read(text: str, url: str) -> tuple[str, int]:

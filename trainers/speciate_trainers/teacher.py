@@ -7,6 +7,7 @@ import math
 import re
 import statistics
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -18,11 +19,13 @@ from speciate.contracts import Encoder, Predictor
 from speciate.model import WEIGHTS, Model, hashes
 from speciate.task import Examples, Task
 from speciate_trainers.endpoint import Endpoint
+from speciate_trainers.keep import Kept
 from speciate_trainers.options import DistillOptions
 
 __all__ = ["Models", "Remote", "Teacher", "teacher_of", "timed", "weight"]
 
 REMOTE = "openai:"
+TOGETHER = 16  # rows that a teacher writes an answer for, before what it said is kept
 PATIENCE, FEWEST = 5.0, 3  # seconds to time one model; answers at least
 
 
@@ -35,6 +38,10 @@ class Teacher(Protocol):
     def answers(self, examples: Examples) -> NDArray[np.float64]: ...
 
     def labels(self, examples: Examples) -> list[str | None]: ...
+
+    def judged(self, examples: Examples) -> NDArray[Any]:
+        """Answers to be scored: one for every row."""
+        ...
 
     def vectors(self, examples: Examples) -> NDArray[np.float32]: ...
 
@@ -67,9 +74,12 @@ class Models:
     """One model, or several whose answers are averaged."""
 
     def __init__(self, job: Job, models: Sequence[Model]) -> None:
-        self.task, self._seen, self.models = job.task, job.seen, models
+        self.task, self._seen, self._cache, self.models = job.task, job.seen, job.cache, models
         for model in models:
             _check(job.task, model)
+        if len(models) > 1 and job.task.shape() is None:
+            exists = f"answers of {job.task.name} cannot be averaged"
+            raise UsageError(f"{len(models)} teachers for {job.task.name}", exists, "name one model")
         self.name = " + ".join(model.name for model in models)
         self.key = " ".join(_key(model) for model in models)
 
@@ -78,7 +88,24 @@ class Models:
         return found
 
     def labels(self, examples: Examples) -> list[str | None]:
-        return list(self.task.written(self.answers(examples)))
+        """Of answers without one shape each is kept as what it says, in the workspace."""
+        if self.task.shape() is not None:
+            return list(self.task.written(self.answers(examples)))
+        view, found = self._view(self.models[0], examples), []
+        with Kept(self._cache) as kept:
+            for start in range(0, len(view), TOGETHER):
+                some = view.of(view.rows[start : start + TOGETHER])
+                keys = [f"{self.key} {row['id']}" for row in some.rows]
+                if any(kept.get(key) is None for key in keys):
+                    said = self.task.written(self.models[0].predictor.predict(some))
+                    kept.put([(key, label, 0, 0.0) for key, label in zip(keys, said, strict=True)])
+                found += [kept.get(key) for key in keys]
+        return found
+
+    def judged(self, examples: Examples) -> NDArray[Any]:
+        if self.task.shape() is not None:
+            return self.answers(examples)
+        return self.models[0].predictor.predict(self._view(self.models[0], examples))
 
     def vectors(self, examples: Examples) -> NDArray[np.float32]:
         return np.concatenate([self._view(model, examples).features for model in self.models], axis=1)
@@ -98,8 +125,9 @@ class Models:
         """Computed once for each row of the dataset, and kept as a column of it."""
         shape = model.task.shape()
         if shape is None:
-            exists = f"answers of task {model.task.name!r} have no one shape"
-            raise UsageError("these answers cannot be kept for a student", exists, "type method.write=all")
+            exists = f"answers of task {model.task.name!r} have no one shape to be compared in"
+            do = "type method.write=all, or method.write=missing"
+            raise UsageError(f"a student of {model.task.name} learns what its teacher writes", exists, do)
         flat = self._view(model, examples).kept(
             _key(model), math.prod(shape), lambda part: model.predictor.predict(part).reshape(len(part), -1)
         )
@@ -117,14 +145,11 @@ class Remote:
         self.endpoint = Endpoint(name.removeprefix(REMOTE), options.url, options.key, options.parallel, job.cache)
         self.told = "\n\n".join(part for part in (options.prompt, job.task.wanted()) if part)
         self.key = f"{options.url} {name} {self.told}"
-        self.invalid = 0  # answers that say no label
 
     def labels(self, examples: Examples) -> list[str | None]:
         texts = [self._messages(sample) for sample in examples.each()]
         with self._progress.track(f"ask {self.name}", len(texts)) as tick:
-            found = [self._label(answer) for answer in self.endpoint.ask(texts, tick)]
-        self.invalid += found.count(None)
-        return found
+            return [self._label(answer) for answer in self.endpoint.ask(texts, tick)]
 
     def answers(self, examples: Examples) -> NDArray[np.float64]:
         labels = self.labels(examples)
@@ -135,6 +160,15 @@ class Remote:
         answers = np.full((len(labels), *certain.shape[1:]), np.nan)
         answers[said] = certain
         return answers
+
+    def judged(self, examples: Examples) -> NDArray[Any]:
+        """A row for which it says no label is answered with the label that it says most."""
+        labels = self.labels(examples)
+        often = Counter(label for label in labels if label is not None).most_common(1)
+        if not often:
+            raise SpeciateError(f"{self.name} gave no answer that is a label", _some(self.task), "try method.prompt=…")
+        said = [{"label": often[0][0] if label is None else label} for label in labels]
+        return self.task.certain(self.task.targets(said))
 
     def vectors(self, examples: Examples) -> NDArray[np.float32]:
         raise UsageError(f"{self.name} gives no vectors", "an endpoint writes words", "type method.features=0")

@@ -57,9 +57,6 @@ class Regress(Task):
         found = re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text)
         return found[0] if len(found) == 1 else None
 
-    def certain(self, targets: NDArray[Any]) -> NDArray[np.float64]:
-        return targets
-
     def head(self, width: int, targets: NDArray[Any]) -> nn.Module:
         from speciate_trainers.tasks.heads import Scaled
 
