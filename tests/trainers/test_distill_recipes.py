@@ -23,6 +23,7 @@ FORMATS = {  # format: recipe, what makes the teacher, and what keeps it small
 def test_the_recipe(name, tmp_path, workspace):
     recipe, base, words = FORMATS[name]
     kind = installed().get(Format, name)
+    (tmp_path / "in").mkdir()
     files = load(kind.example)(tmp_path / "in")
     workspace.add("plain", *files, format=name)
     table, rows = tmp_path / "labels.csv", workspace.engine.dataset("plain").rows(content=False)

@@ -19,9 +19,9 @@ class Scaled(nn.Module):
         self.layer = nn.Linear(width, 1)
         nn.init.zeros_(self.layer.weight)
         nn.init.zeros_(self.layer.bias)
-        self.register_buffer("shift", torch.tensor(float(shift)))
-        self.register_buffer("scale", torch.tensor(float(scale)))
+        self.register_buffer("shift", torch.tensor([float(shift)]))
+        self.register_buffer("scale", torch.tensor([float(scale)]))
 
     def forward(self, x: Tensor) -> Tensor:
-        value = self.layer(x)[:, 0] * self.scale + self.shift
+        value = (self.layer(x) * self.scale + self.shift)[:, 0]
         return torch.stack([value, self.scale.expand_as(value)], dim=1)
