@@ -17,7 +17,7 @@ from speciate.journal import RunJournal
 from speciate.task import Examples
 from speciate_trainers.compared import compared
 from speciate_trainers.depth import grouped
-from speciate_trainers.fixed import with_network
+from speciate_trainers.fixed import Fixed, with_network
 from speciate_trainers.full import FullTrainer, arrays, check, started
 from speciate_trainers.learner import Learner, Objective
 from speciate_trainers.loop import train
@@ -126,7 +126,10 @@ class DistillTrainer:
             low = LoraOptions(**shared, rank=options.rank, alpha=2.0 * options.rank)
             return LoraTrainer(low).fit(job, objective)
         assert job.encoder is not None
-        encoder = with_network(job.encoder())
+        encoder: Any = with_network(job.encoder())
+        if job.augment is None or not options.augment:  # rows always look the same, and so do their vectors
+            job = dataclasses.replace(job, train=Told.still(job.train), dev=Told.still(job.dev))
+            encoder = Fixed(encoder)
         head = started(job, encoder, options)
         learner = Learner(encoder.network(), head, job.task, options, grouped([], head, options), objective)
         train(job, learner, encoder.batch)

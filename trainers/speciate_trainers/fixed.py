@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ __all__ = ["Fixed", "with_network"]
 
 
 class Fixed:
-    """For a method that trains a head alone, over bases that count and hash."""
+    """For a method that trains a head alone: over bases that count and hash, or over vectors that are known."""
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder, self.width = encoder, encoder.width
@@ -25,7 +26,9 @@ class Fixed:
         return self._network
 
     def batch(self, samples: Sequence[Sample]) -> Mapping[str, Tensor]:
-        return {"vectors": torch.from_numpy(self.encoder.encode(samples, lambda _: None))}
+        known = [sample["vector"] for sample in samples if "vector" in sample]
+        vectors = np.stack(known) if known else self.encoder.encode(samples, lambda _: None)
+        return {"vectors": torch.from_numpy(vectors)}
 
 
 class Vectors(nn.Module):

@@ -24,6 +24,8 @@ Pair = tuple[Sample, Row]
 class Told(Examples):
     """Examples whose rows have the labels given here, in place of those that the dataset has for them."""
 
+    vectors: NDArray[Any] | None = None  # of the rows, for a network that takes them as they are
+
     def __init__(self, examples: Examples, rows: Sequence[Row], labels: Mapping[str, str]) -> None:
         told = [{**row, "label": labels.get(row["id"], row["label"])} for row in rows]
         ways = (examples._decode, examples._encode, examples._load, examples._fill, examples._keep)
@@ -31,7 +33,15 @@ class Told(Examples):
         self.labels = labels
 
     def loader(self, **options: Any) -> Loader:
-        return super().loader(**{**options, "collate": Says(options["collate"], self.labels)})
+        known = None if self.vectors is None else {row["id"]: v for row, v in zip(self.rows, self.vectors, strict=True)}
+        return super().loader(**{**options, "collate": Says(options["collate"], self.labels, known)})
+
+    @classmethod
+    def still(cls, examples: Examples) -> Told:
+        """The same ones, with the vectors that the base made of them once."""
+        found = cls(examples, examples.rows, getattr(examples, "labels", {}))
+        found.features = found.vectors = examples.features
+        return found
 
 
 @dataclass
@@ -40,9 +50,14 @@ class Says:
 
     collate: Callable[[Sequence[Pair]], Batch]
     labels: Mapping[str, str]
+    vectors: Mapping[str, NDArray[Any]] | None = None
 
     def __call__(self, pairs: Sequence[Pair]) -> Batch:
-        return self.collate([(s, {**row, "label": self.labels.get(row["id"], row["label"])}) for s, row in pairs])
+        return self.collate([self._said(sample, row) for sample, row in pairs])
+
+    def _said(self, sample: Sample, row: Row) -> Pair:
+        seen = sample if self.vectors is None else {**sample, "vector": self.vectors[row["id"]]}
+        return seen, {**row, "label": self.labels.get(row["id"], row["label"])}
 
 
 class Taught(nn.Module):
