@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["render"]
+__all__ = ["render", "table"]
 
 PAGE = """---
 library_name: speciate
@@ -25,7 +25,7 @@ A {method} on `{base}` for {task}, learnt from {labelled} labelled rows of `{dat
 | --- | --- | --- | --- | --- |
 {scores}
 
-## What goes in, what comes out
+{report}## What goes in, what comes out
 
 Files of format `{format}`, or rows with: {columns}. {out}
 
@@ -39,7 +39,7 @@ On {rows} rows the saved model differs from the trained one by at most {saved:.2
 """
 
 
-def render(info: Mapping[str, Any], receipt: Mapping[str, Any]) -> str:
+def render(info: Mapping[str, Any], receipt: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     return PAGE.format(
         name=info["name"],
         base=info["base"]["name"],
@@ -54,11 +54,28 @@ def render(info: Mapping[str, Any], receipt: Mapping[str, Any]) -> str:
         version=info["dataset"]["version"],
         labelled=info["dataset"]["labelled"],
         scores="\n".join(_line(name, score, info["baseline"][name]) for name, score in info["scores"].items()),
+        report=f"## {report['title']}\n\n{table(report['table'])}\n\n" if report else "",
         rows=receipt["rows"],
         saved=receipt["max_difference"]["saved"],
         served=receipt["max_difference"]["served"],
         holds="holds" if receipt["holds"] else "does not hold",
     )
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows with the same keys as Markdown; a score with its interval."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "undefined" if value["value"] is None else "{value:.4f} ({low:.4f} to {high:.4f})".format(**value)
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _line(name: str, score: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:

@@ -37,6 +37,7 @@ __all__ = [
     "Format",
     "Job",
     "Journal",
+    "Judge",
     "Loader",
     "Method",
     "Near",
@@ -48,6 +49,7 @@ __all__ = [
     "Pseudonyms",
     "Quarantined",
     "Reader",
+    "Reporter",
     "Row",
     "Rows",
     "Sample",
@@ -413,7 +415,10 @@ class Job:
     journal: Journal | None = None
     budget: str = ""  # 10m, 2h, 500steps, 1000000tokens: then the best so far is kept
     identity: str = ""  # a hash of all that decides the result: a checkpoint of another is refused
-    model: Callable[[str], Model] | None = None  # another model of the workspace, to learn from
+    model: Callable[[str], Model] | None = None  # another one, to learn from; refused if it learnt from the test rows
+    seen: Callable[[Model, Examples], Examples] | None = None  # these rows, as that model takes them
+    unlabelled: Examples | None = None  # rows for training that have no label
+    cache: Path | None = None  # the workspace's folder for what was costly to get and is kept beyond this run
 
 
 class Trainer(Protocol):
@@ -423,6 +428,23 @@ class Trainer(Protocol):
 
     def fit(self, job: Job) -> Mapping[str, NDArray[Any]]:
         """The tensors to keep; they are written as safetensors and given to the Predictor."""
+        ...
+
+
+class Reporter(Trainer, Protocol):
+    """A Trainer that has something to say of its model beside the scores: a comparison."""
+
+    def report(self, job: Job, test: Examples, tensors: Mapping[str, NDArray[Any]], judge: Judge) -> Row:
+        """After scoring: JSON for `report.json`, whose `title` and `table` (rows with the same keys) a person reads in
+        the card. It may take as long as `fit`, and must go on as well where it was killed."""
+        ...
+
+
+class Judge(Protocol):
+    """The task's primary score of answers to the test rows; with `against` how much better they are than these."""
+
+    def __call__(self, answers: NDArray[Any], against: NDArray[Any] | None = None) -> Row:
+        """name, value, low, high, n."""
         ...
 
 

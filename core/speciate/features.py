@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from speciate.contracts import Base, Dataset, Encoder, Format, Progress, Reader
+from speciate.contracts import Base, Dataset, Encoder, Format, Progress, Reader, Row
 from speciate.errors import UsageError
 from speciate.model import Model, batches
 from speciate.task import Examples, Predictions
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["cached", "on_dataset"]
+__all__ = ["cached", "on_dataset", "seen"]
 
 
 def cached(
@@ -47,10 +47,18 @@ def on_dataset(model: Model, dataset: Dataset, split: str, progress: Progress) -
         asked = f"dataset {dataset.name!r} has no labelled rows in {split!r}"
         raise UsageError(asked, "splits are train, dev and test", "name another split as DATASET:SPLIT")
 
+    examples = seen(model, dataset, rows, model.format, model.reader, progress)
+    return Predictions(model.task, model.predictor.predict(examples), examples.targets)
+
+
+def seen(
+    model: Model, dataset: Dataset, rows: Sequence[Row], format: Format, reader: Reader, progress: Progress
+) -> Examples:
+    """Rows of a dataset as a model takes them: its task, and the vectors of its base, kept in the dataset."""
+
     def encode(examples: Examples) -> NDArray[np.float32]:
         """Asked only by a model that answers from the base's vectors."""
         base = model.catalog.get(Base, model.info["base"]["name"])
-        return cached(dataset, model.format, model.reader, base, model.encoder, progress)(examples)
+        return cached(dataset, format, reader, base, model.encoder, progress)(examples)
 
-    examples = Examples(rows, model.task, model.reader.decode, encode, fill=dataset.filled)
-    return Predictions(model.task, model.predictor.predict(examples), examples.targets)
+    return Examples(rows, model.task, reader.decode, encode, fill=dataset.filled, keep=dataset.features)

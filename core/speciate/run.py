@@ -7,14 +7,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speciate import card
+from speciate import card, lineage
 from speciate.catalog import Catalog, load, options_of
 from speciate.config import Config
 from speciate.contracts import (
@@ -25,6 +25,7 @@ from speciate.contracts import (
     Evaluator,
     Format,
     Job,
+    Judge,
     Loader,
     Method,
     Predictor,
@@ -35,13 +36,13 @@ from speciate.contracts import (
 )
 from speciate.errors import SpeciateError
 from speciate.examples import Pairs
-from speciate.features import cached
+from speciate.features import cached, seen
 from speciate.files import new_folder, write_json, write_text
 from speciate.journal import RunJournal
 from speciate.ledger import Ledger
 from speciate.model import RECEIPT, Model, hashes, save, versions
 from speciate.progress import StageClock
-from speciate.score import Score, score_all, value
+from speciate.score import Score, difference, score_all, value
 from speciate.task import Examples, Predictions, Task
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["PARITY_ROWS", "Ran", "Run"]
 
 PARITY_ROWS = 16
+REPORT = "report.json"
 DEV_SHARE = 10  # a dataset that came with its own splits and no dev lends every tenth row of train
 
 
@@ -80,9 +82,10 @@ class Run:
         engine: Engine,
         ledger: Ledger,
         clock: StageClock,
+        model: Callable[[str], Model],
     ) -> None:
         self.name, self.config, self.catalog, self.engine = name, config, catalog, engine
-        self.ledger, self.clock = ledger, clock
+        self.ledger, self.clock, self.find, self.root = ledger, clock, model, root
         self.folder, self.models = root / "artifacts" / "runs" / name, root / "artifacts" / "models"
         self.journal = RunJournal(self.folder)
         with clock.stage("open"):
@@ -108,10 +111,46 @@ class Run:
         with self.clock.stage("load"):
             trainer = self.catalog.use(self.method, "trainer")(self.config.options(self.method, self.config.method))
         with self.clock.stage("train"):
-            tensors = trainer.fit(self._job(train, dev))
+            job = self._job(train, dev)
+            tensors = trainer.fit(job)
         with self.clock.stage("score"):
             scores, baseline = self._score(tensors, train, test)
-        return self._save(tensors, scores, baseline, test if len(test) else train)
+        if hasattr(trainer, "report") and len(test):
+            with self.clock.stage("report"):
+                report = trainer.report(job, test, tensors, self._judge(test))
+                write_json(self.folder / REPORT, report)
+        else:
+            report = {}
+        return self._save(tensors, scores, baseline, test if len(test) else train, report)
+
+    def _judge(self, test: Examples) -> Judge:
+        primary = self.catalog.get(Evaluator, self.kind.primary)
+
+        def judge(answers: NDArray[Any], against: NDArray[Any] | None = None) -> Row:
+            new = Predictions(self.task, answers, test.targets)
+            if against is None:
+                score = score_all(self.catalog, new, (primary.name,))[primary.name]
+            else:
+                score = difference(self.catalog, primary, new, Predictions(self.task, against, test.targets))
+            return {"name": score.name, **score.as_dict()}
+
+        return judge
+
+    def _teacher(self, name: str) -> Model:
+        """Another model, which must not have seen what this run is judged on."""
+        model = self.find(name)
+        test = [row for row in self._labelled if row["split"] == "test"]
+        if unknown := lineage.judged_fairly(self.engine, model, test, self.find):
+            self.journal.note(lineage=f"not known here: what {', '.join(unknown)} learnt from")
+        return model
+
+    def _seen(self, model: Model, examples: Examples) -> Examples:
+        """Rows of the dataset as another model takes them."""
+        if not model.format.modality.agrees(self.format.modality):
+            takes, gives = model.format.modality.name, self.format.modality.name
+            asked = f"model {model.name!r} takes {takes}, format {self.format.name!r} gives {gives}"
+            raise SpeciateError(asked, "", "name a model that was learnt from the same modality")
+        return seen(model, self.dataset, examples.rows, self.format, self.reader, self.clock)
 
     def join(self) -> Ran:
         """Take part in the training that another process leads, and keep nothing."""
@@ -142,6 +181,10 @@ class Run:
             journal=self.journal,
             budget=self.config.budget,
             identity=self._identity(),
+            model=self._teacher,
+            seen=self._seen,
+            unlabelled=self._examples(self._unlabelled),
+            cache=self.root / "cache",
         )
 
     def _new_encoder(self) -> Encoder:
@@ -166,6 +209,11 @@ class Run:
     @cached_property
     def _labelled(self) -> list[Row]:
         return [row for row in self.dataset.rows(content=False) if row["label"] is not None]
+
+    @cached_property
+    def _unlabelled(self) -> list[Row]:
+        """Rows for training without a label."""
+        return [row for row in self.dataset.rows("train", content=False) if row["label"] is None]
 
     @cached_property
     def task(self) -> Task:
@@ -217,7 +265,7 @@ class Run:
     def _examples(self, rows: Sequence[Row]) -> Examples:
         filled = bool(rows) and all(name in rows[0] for name in self.reader.schema())
         fill = list if filled else self.dataset.filled
-        return Examples(rows, self.task, self.reader.decode, self._encode, self._load, fill)
+        return Examples(rows, self.task, self.reader.decode, self._encode, self._load, fill, self.dataset.features)
 
     def _load(self, ids: Sequence[str], **options: Any) -> Loader:
         """Rows to train on; what is decoded stays beside what its row says."""
@@ -246,7 +294,12 @@ class Run:
         )
 
     def _save(
-        self, tensors: Mapping[str, Any], scores: dict[str, Score], baseline: dict[str, Score], probe: Examples
+        self,
+        tensors: Mapping[str, Any],
+        scores: dict[str, Score],
+        baseline: dict[str, Score],
+        probe: Examples,
+        report: Row,
     ) -> Ran:
         """The model folder appears whole, then its scores are rows, then its own row."""
         info = self._info(scores, baseline)
@@ -257,7 +310,7 @@ class Run:
                 rows = self.dataset.filled(probe.rows[:PARITY_ROWS])
                 receipt = self._parity(folder, tensors, self._examples(rows))
             write_json(folder / RECEIPT, receipt | {"files": hashes(folder)})
-            write_text(folder / "README.md", card.render(info, receipt))
+            write_text(folder / "README.md", card.render(info, receipt, report))
         with self.clock.stage("commit"):
             ran = Ran(
                 run=self.name,

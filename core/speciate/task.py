@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -81,6 +83,28 @@ class Task:
         """Ways to pose this task: options, and labels as a dataset would have them, each kind of label once."""
         return ()
 
+    # --- answers as labels: what a teacher's answers are to a student ---------------------------------------------
+
+    def written(self, answers: NDArray[Any]) -> list[str]:
+        """Answers as the labels that a person would have given: what `outputs` says first."""
+        said = [next(iter(output.values())) for output in self.outputs(answers)]
+        return [value if isinstance(value, str) else json.dumps(value) for value in said]
+
+    def wanted(self) -> str:
+        """How to answer, said to somebody who answers in words."""
+        return f"Answer with one of these and nothing else: {', '.join(self.labels)}." if self.labels else ""
+
+    def read(self, text: str) -> str | None:
+        """The label that an answer in words means; None where it means none, or several."""
+        words = text.strip()
+        if not self.labels or words in self.labels:
+            return words or None
+        plain = {label.casefold(): label for label in self.labels}
+        if found := plain.get(words.casefold().strip("\"'`*. ")):
+            return found
+        named = [x for word, x in plain.items() if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", words.casefold())]
+        return named[0] if len(named) == 1 else None
+
     def certain(self, targets: NDArray[Any]) -> NDArray[Any]:
         """What somebody who knows these targets, and is sure of them, would answer."""
         return targets
@@ -140,9 +164,10 @@ class Examples:
         encode: Callable[[Examples], NDArray[np.float32]],
         load: Callable[..., Loader] | None = None,
         fill: Callable[[Sequence[Row]], Sequence[Row]] = list,
+        keep: Callable[..., NDArray[np.float32]] | None = None,
     ) -> None:
         self.rows, self.task, self._decode, self._encode = rows, task, decode, encode
-        self._load, self._fill = load, fill
+        self._load, self._fill, self._keep = load, fill, keep
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -164,6 +189,18 @@ class Examples:
     @cached_property
     def targets(self) -> NDArray[Any]:
         return self.task.targets(self.rows)
+
+    def of(self, rows: Sequence[Row]) -> Examples:
+        """Other rows of the same dataset, in the same ways."""
+        return Examples(rows, self.task, self._decode, self._encode, self._load, self._fill, self._keep)
+
+    def kept(self, key: str, width: int, compute: Callable[[Examples], NDArray[Any]]) -> NDArray[np.float32]:
+        """[n, width]: what `compute` makes of these rows, some at a time, and kept in the dataset under the key."""
+        import numpy as np
+
+        if self._keep is None:
+            return compute(self).astype(np.float32)
+        return self._keep(key, self.rows, width, lambda rows: compute(self.of(rows)).astype(np.float32))
 
     def loader(self, **options: Any) -> Loader:
         """Batches to train on (see `contracts.Dataset.loader`); what is collated are pairs of a sample and its row."""

@@ -92,7 +92,8 @@ class Workspace(DataVerbs):
         config = Config.from_dict(plan["config"])
         if world.rank():
             dataset = self.engine.dataset(plan["dataset"], plan["version"])
-            return Run(folder.name, config, dataset, self.root, self.catalog, self.engine, self.ledger, clock).join()
+            parts = (self.root, self.catalog, self.engine, self.ledger, clock, self.model)
+            return Run(folder.name, config, dataset, *parts).join()
         try:
             with FileLock(folder / "run.lock", timeout=0):
                 self._sweep(folder.name)
@@ -103,7 +104,7 @@ class Workspace(DataVerbs):
     def _attempt(self, name: str, config: Config, plan: Mapping[str, Any], clock: StageClock) -> Ran:
         try:
             dataset = self.engine.dataset(plan["dataset"], plan["version"])
-            run = Run(name, config, dataset, self.root, self.catalog, self.engine, self.ledger, clock)
+            run = Run(name, config, dataset, self.root, self.catalog, self.engine, self.ledger, clock, self.model)
             self.catalog.hook.speciate_run_started(run=name, config=config.as_dict())
             ran = run.execute()
         except BaseException as error:

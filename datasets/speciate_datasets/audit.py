@@ -22,6 +22,7 @@ from speciate_datasets.splits import SAME, SPLITS
 from speciate_datasets.store import Store
 from speciate_datasets.stored import as_shown
 from speciate_datasets.suspects import outliers, unlikely
+from speciate_datasets.versions import vector_columns
 
 SHOWN = 100  # rows or pairs listed of each kind; the counts are of all
 MOST_PAIRS = 1_000_000
@@ -151,7 +152,7 @@ class _Rows:
 
 def _by_vectors(store: Store, table: str, rows: _Rows, wanted: str) -> Row:
     """What only embeddings can show; they are in the newest version, whatever version is looked at."""
-    columns = [name for name in store.schema(table).names if name.startswith("features_") and wanted in name]
+    columns = [name for name in vector_columns(store.schema(table)) if wanted in name]
     best: tuple[str, Numbers, NDArray[np.float32]] | None = None
     for column in reversed(columns):
         places, vectors = _vectors(store, table, column, rows)

@@ -26,6 +26,7 @@ from speciate.contracts import STORE_COLUMNS
 from speciate.errors import unknown
 from speciate_datasets.blobs import ROW_ID
 from speciate_datasets.scan import Scan
+from speciate_datasets.versions import vector_columns
 
 __all__ = ["Encode", "Nearest", "Words", "vector_of"]
 
@@ -99,7 +100,7 @@ class Nearest:
 def vectors(scan: Scan, base: str) -> tuple[str, int]:
     """The column of a base's vectors, and how many numbers they have."""
     schema = scan.store.schema(scan.table)
-    there = [f for f in schema if f.name.startswith("features_") and pa.types.is_fixed_size_list(f.type)]
+    there = [schema.field(name) for name in vector_columns(schema)]
     prefix = f"features_{base.replace('-', '_')}"
     chosen = [f for f in there if f.name == prefix or f.name.startswith(f"{prefix}_")] if base else there
     if len(chosen) == 1:

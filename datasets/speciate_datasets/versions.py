@@ -36,6 +36,12 @@ def table_of(name: str) -> str:
     return f"dataset.{name}"
 
 
+def vector_columns(schema: pa.Schema) -> list[str]:
+    """Where bases have left their vectors; not what teachers answered, which stands beside them."""
+    there = (field for field in schema if pa.types.is_fixed_size_list(field.type))
+    return [f.name for f in there if f.name.startswith("features_") and not f.name.startswith("features_answers_")]
+
+
 def who() -> str:
     """The person and machine that a version is written down for."""
     try:

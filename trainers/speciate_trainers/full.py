@@ -81,8 +81,9 @@ def started(job: Job, encoder: Any, options: TrainOptions) -> nn.Module:
 
 
 def arrays(tensors: dict[str, Tensor]) -> dict[str, NDArray[Any]]:
-    """What safetensors keeps: on the CPU, and whole numbers or float32."""
+    """What safetensors keeps: on the CPU, and whole numbers or float32; not what only an objective needed."""
     return {
         name: np.array((t.float() if t.is_floating_point() else t).detach().cpu().numpy())
         for name, t in tensors.items()
+        if not name.startswith("objective.")
     }

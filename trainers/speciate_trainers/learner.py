@@ -22,7 +22,8 @@ from speciate_trainers.sharded import blocks, like, whole
 __all__ = ["Learner", "Objective"]
 
 Objective = Callable[["Learner", Tensor, Batch], Tensor]
-"""(learner, scores, batch) -> the loss of each row: all that differs between methods."""
+"""(learner, scores, batch) -> the loss of each row: all that differs between methods. One that is a module learns, too,
+and is gone when training ends."""
 
 NORMS = (nn.modules.batchnorm._BatchNorm,)
 
@@ -42,6 +43,8 @@ class Learner(pl.LightningModule):  # type: ignore[misc]  # Lightning is importe
     ) -> None:
         super().__init__()
         self.network, self.head = network, head
+        own = list(objective.parameters()) if isinstance(objective, nn.Module) else []
+        groups = [*groups, {"params": own, "lr": options.head_lr or options.lr}] if own else groups
         self.task, self.options, self.objective = task, options, objective
         self.freeze_norm, self.strict_loading = freeze_norm, False
         self.steps = 1  # all that will be taken
@@ -56,7 +59,8 @@ class Learner(pl.LightningModule):  # type: ignore[misc]  # Lightning is importe
     # --- learning -------------------------------------------------------------------------------------------------
 
     def scores(self, batch: Batch) -> Tensor:
-        found: Tensor = self.head(self.network(**batch.inputs))
+        self.vectors: Tensor = self.network(**batch.inputs)  # an objective may look at them
+        found: Tensor = self.head(self.vectors)
         return found
 
     def training_step(self, batch: Batch, step: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["FullOptions", "LoraOptions", "ProbeOptions", "SegmentOptions", "TrainOptions"]
+__all__ = ["DistillOptions", "FullOptions", "LoraOptions", "ProbeOptions", "SegmentOptions", "TrainOptions"]
 
 
 @dataclass
@@ -68,3 +68,23 @@ class SegmentOptions:
     classes: list[str] = field(default_factory=list)  # to learn, in this order; empty: all that occur, by name
     mirror: bool = False  # in training, also seen with left and right changed: not where a side is what it is about
     dice: float = 0.5  # the share of soft Dice in the loss; the rest is cross-entropy
+
+
+@dataclass
+class DistillOptions(FullOptions):
+    """A student learns what a teacher answers; settings of `full` hold for train=full."""
+
+    lr: float = 1e-3
+    teacher: list[str] = field(default_factory=list)  # models, whose answers are averaged; or one openai:MODEL
+    train: str = "full"  # what of the student learns: full, lora, or its head
+    rank: int = 8  # of lora
+    alpha: float = 0.5  # the teacher's share in the loss of a row with a label; of one without, it has all
+    temperature: float = 2.0  # above 1 the teacher's small probabilities count more
+    features: float = 0.0  # weight of looking alike: the student's vectors, projected, and those of the teacher's base
+    unlabelled: bool = True  # learn from rows without a label, too
+    write: str = "none"  # missing, all: the teacher's answers become labels of rows without one, or of all rows
+    plain: bool = True  # train the same student without a teacher as well, for the report
+    url: str = "https://api.openai.com/v1"  # of openai:MODEL: any server that speaks its protocol
+    key: str = "OPENAI_API_KEY"  # the environment variable that holds the key
+    prompt: str = ""  # what such a teacher is told before each row
+    parallel: int = 4  # questions that it is asked at once

@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from speciate import Sample, SpeciateError
-from speciate.contracts import Encoder, TrainableEncoder
+from speciate.contracts import Encoder
 from speciate.task import Examples, Task
+from speciate_trainers.fixed import with_network
 from speciate_trainers.parts import part, sizes_of
 
 __all__ = ["TunedPredictor"]
@@ -26,7 +27,7 @@ class TunedPredictor:
 
     def __init__(self, tensors: Mapping[str, NDArray[Any]], task: Task, encoder: Callable[[], Encoder]) -> None:
         self.task = task
-        self.encoder = cast(TrainableEncoder, encoder())
+        self.encoder = with_network(encoder())
         self.network, width = part(self.encoder, task)
         self.head = task.head(width, np.zeros(1))
         self._sizes = sizes_of(self.encoder, task)

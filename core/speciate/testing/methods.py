@@ -15,6 +15,7 @@ from speciate import IMAGE, TEXT, Base, Evaluator, Format, Job, Method, Speciate
 from speciate.catalog import load, options_of
 from speciate.contracts import Encoder, Loader
 from speciate.examples import Pairs
+from speciate.features import seen
 from speciate.progress import StageClock
 from speciate.score import value
 from speciate.task import Examples, Predictions, Task
@@ -42,10 +43,9 @@ class MethodContract(Contract):
     names = ("trainer", "predictor")
     base: ClassVar[str] = ""
     base_options: ClassVar[Mapping[str, Any]] = {}
-    tasks: ClassVar[
-        tuple[str, ...]
-    ] = ()  # to try; without them all declared ones, of "*" all that the base is enough for
+    tasks: ClassVar[tuple[str, ...]] = ()  # to try; without them all declared ones, of "*" all the base is enough for
     task_options: ClassVar[Mapping[str, Any]] = {}  # one of the ways in which the task's examples pose it
+    first: ClassVar[tuple[str, ...]] = ()  # methods to run before, where it learns from models: easy-METHOD-1
     deterministic: ClassVar[bool] = True  # the same seed gives the same tensors
 
     def files(self, folder: Path, task: str) -> list[Path]:
@@ -160,7 +160,12 @@ class MethodContract(Contract):
     def workspace(self, folder: Path, task: str) -> Workspace:
         self.use("trainer")
         folder.mkdir(parents=True, exist_ok=True)
-        return self.added(folder, self.files(folder, task))
+        workspace = self.added(folder, self.files(folder, task))
+        settings = {key: options for key, options in self.settings().items() if key != "method"}
+        for method in self.first:
+            words = [f"base={self.on[0]}", f"method={method}", f"task={task}"]
+            workspace.run("", *words, dataset="easy", **settings)
+        return workspace
 
     def added(self, folder: Path, files: Sequence[Path]) -> Workspace:
         labels = [str(path) for path in files if path.name == LABELS]
@@ -170,7 +175,8 @@ class MethodContract(Contract):
 
     def job(self, folder: Path, name: str) -> tuple[Job, Examples]:
         """What a Trainer is given, and the test rows that are kept from it."""
-        dataset = self.workspace(folder, name).engine.dataset("easy")
+        workspace = self.workspace(folder, name)
+        dataset = workspace.engine.dataset("easy")
         format = self.catalog.get(Format, dataset.format)
         reader = self.catalog.use(format, "reader")(options_of(format, dataset.options))
         encoder = self.encoder()
@@ -202,6 +208,8 @@ class MethodContract(Contract):
             augment=self.catalog.use(format, "augment") if format.augment else None,
             judge=judge,
             higher_is_better=primary.higher_is_better,
+            model=workspace.model,
+            seen=lambda model, part: seen(model, dataset, part.rows, format, reader, StageClock(quiet=True)),
         )
         return job, test
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -112,6 +113,13 @@ class Regress(Task):
         if not self.chosen.uncertainty:
             return targets
         return np.stack([targets, np.broadcast_to(SURE * spreads(targets), targets.shape)], axis=-1)
+
+    def wanted(self) -> str:
+        return "Answer with one number and nothing else."
+
+    def read(self, text: str) -> str | None:
+        found = re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text)
+        return found[0] if len(found) == 1 else None
 
     def head(self, width: int, targets: NDArray[Any]) -> nn.Module:
         from speciate_trainers.tasks.heads import Scaled
