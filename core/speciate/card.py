@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["render"]
+__all__ = ["render", "table"]
 
 PAGE = """---
 library_name: speciate
@@ -21,8 +21,6 @@ A {method} on `{base}` for {task}, learnt from {labelled} labelled rows of `{dat
 
 ## Scores on rows it never saw
 
-| score | value | 95% interval | n | without a model |
-| --- | --- | --- | --- | --- |
 {scores}
 
 ## What goes in, what comes out
@@ -54,12 +52,18 @@ def render(info: Mapping[str, Any], receipt: Mapping[str, Any]) -> str:
         dataset=info["dataset"]["name"],
         version=info["dataset"]["version"],
         labelled=info["dataset"]["labelled"],
-        scores="\n".join(_line(name, score, info["baseline"][name]) for name, score in info["scores"].items()),
+        scores=table(info["scores"], info["baseline"]),
         rows=receipt["rows"],
         saved=receipt["max_difference"]["saved"],
         served=receipt["max_difference"]["served"],
         holds="holds" if receipt["holds"] else "does not hold",
     )
+
+
+def table(scores: Mapping[str, Mapping[str, Any]], baseline: Mapping[str, Mapping[str, Any]]) -> str:
+    """Scores as a table, each with its interval and what it would be without a model."""
+    head = ["| score | value | 95% interval | n | without a model |", "| --- | --- | --- | --- | --- |"]
+    return "\n".join([*head, *(_line(name, score, baseline[name]) for name, score in scores.items())])
 
 
 def _line(name: str, score: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:

@@ -46,6 +46,32 @@ def ran(result: Mapping[str, Any]) -> None:
     say(f"next: speciate predict {result['model']} FILES...   or   speciate serve {result['model']}")
 
 
+def gridded(result: Mapping[str, Any]) -> None:
+    keys = list(result["runs"][0]["point"])
+    names = list(dict.fromkeys(name for row in result["runs"] for name in row.get("scores", {})))
+    rows = []
+    for row in result["runs"]:
+        dev = _number(row["dev"]) if row.get("dev") is not None else ""
+        scores = [_number(row["scores"][name]["value"]) if name in row.get("scores", {}) else "" for name in names]
+        rows.append([*(row["point"][key] for key in keys), row["run"], row["status"], dev, *scores])
+    table([*keys, "run", "status", "dev", *names], rows)
+    for row in result["runs"]:
+        if "error" in row:
+            say(f"{row['point']}: {row['error']['asked']} {row['error']['exists']}")
+
+
+def tuned(result: Mapping[str, Any]) -> None:
+    from speciate.tune.page import command
+    from speciate.tune.page import table as trials
+
+    head, *rows = trials(result)
+    table(head, rows)
+    best = result["best"]
+    say(f"{result['stopped']}; the best is trial {best['trial']}: dev {result['score']} {best['dev']:.4f}")
+    say(f"its settings: {command(result)}")
+    say(f"picture: {result['picture']}; what it scores on rows it never saw: speciate show {best['run']}")
+
+
 def previewed(result: Mapping[str, Any]) -> None:
     say(f"rows of {result['dataset']} are on {result['page']}: open it in a browser")
 
@@ -139,17 +165,20 @@ def promoted(result: Mapping[str, Any]) -> None:
 def listed(result: Mapping[str, Any]) -> None:
     columns = {
         "datasets": ("name", "version", "rows", "format", "labels", "time"),
-        "runs": ("run", "status", "dataset", "model", "time"),
+        "runs": ("run", "status", "dataset", "dev", "model", "time"),
         "models": ("name", "task", "base", "method", "dataset", "time"),
         "endpoints": ("name", "model", "why", "time"),
     }
     for kind, rows in result.items():
         say(f"{kind}: {len(rows) or 'none yet'}")
         if rows:
-            table(columns[kind], [[row.get(column) for column in columns[kind]] for row in rows])
+            table(columns[kind], [[_cell(row.get(column)) for column in columns[kind]] for row in rows])
 
 
 def shown(result: Mapping[str, Any]) -> None:
+    if "summary" in result.get("runs", {}):  # the page of a run tells of its model, too
+        say(result["runs"]["summary"].rstrip())
+        return
     for kind, row in result.items():
         say(kind)
         _console.print_json(data=row, default=str)
@@ -196,6 +225,10 @@ def _plain(value: Any) -> str:
 
 def _answer(output: Mapping[str, Any]) -> list[str]:
     return [output["label"], f"{output['score']:.3f}"] if "label" in output else [f"{output['value']:.4g}", ""]
+
+
+def _cell(value: Any) -> Any:
+    return f"{value:.4f}" if isinstance(value, float) else value
 
 
 def _number(value: float | None) -> str:

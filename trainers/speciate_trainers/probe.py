@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -15,6 +15,7 @@ from speciate import Job, SpeciateError, UsageError
 from speciate.task import Task
 from speciate_trainers.loop import fit
 from speciate_trainers.options import ProbeOptions
+from speciate_trainers.predictor import ProbePredictor
 
 Rows = tuple[Tensor, Tensor]  # features, targets
 
@@ -40,11 +41,22 @@ class ProbeTrainer:
             for part in (job.train, job.dev)
         )
         head = self._choose(job, train, dev)
+        self._report(job, self._tensors(head, shift, scale), head.c)
         if self.options.refit and len(dev[0]):
             both = (torch.cat([train[0], dev[0]]), torch.cat([train[1], dev[1]]))
             self._solve(job, head, both)
+        return self._tensors(head, shift, scale)
+
+    def _tensors(self, head: Head, shift: float, scale: float) -> dict[str, NDArray[Any]]:
         tensors = {name: parameter.detach().numpy() for name, parameter in head.layer.named_parameters()}
         return {**tensors, "shift": np.array([shift]), "scale": np.array([scale])}
+
+    def _report(self, job: Job, tensors: dict[str, NDArray[Any]], c: float) -> None:
+        """The dev score of the strength that was chosen, of the head that has not seen the dev rows."""
+        if job.journal and job.judge and len(job.dev):
+            answers = ProbePredictor(tensors, job.task, cast(Any, job.encoder)).predict(job.dev)
+            job.journal.write(1 + sorted(self.options.c).index(c), dev=job.judge(answers, job.dev.targets))
+            job.journal.note(chosen={"c": c})
 
     def _choose(self, job: Job, train: Rows, dev: Rows) -> Head:
         """Walk from strong to weak regularisation, each fit starting where the last ended; stop once dev gets worse."""
@@ -57,6 +69,8 @@ class ProbeTrainer:
                 self._solve(job, head, train)
                 loss = head.judge(*(dev if len(dev[0]) else train))
                 tick(1)
+                if job.journal and len(dev[0]):
+                    job.journal.write(1 + strengths.index(c), dev_loss=loss)
                 if loss < lowest:
                     best, lowest, worse = head.copy(), loss, 0
                 else:
