@@ -192,6 +192,9 @@ def _explain(catalog: Catalog, words: list[str], error: Exception) -> SpeciateEr
             hint = did_you_mean(key, known) or "type `speciate config` with your recipe to see them"
             return UsageError(f"no setting named {key!r}", exists, hint)
     cause = error.__cause__ or error
+    if "--multirun" in str(error):
+        do = "type `speciate run -m …` for all of them, or [1,2] for a list"
+        raise UsageError("a setting has several values", str(error).splitlines()[0], do)
     unread = getattr(error, "override", None)
     said = str(error).splitlines() or [type(error).__name__]
     asked = f"cannot read {unread!r}: {said[0]}" if unread else said[0]

@@ -54,15 +54,15 @@ def _new(path: Path, place: int, say: Callable[[str], None]) -> int:
 
 
 def _rows(text: str) -> Iterator[tuple[str, list[str]]]:
-    """Numbers that were written together."""
-    last, numbers = ("", ""), list[str]()
+    """Numbers of one step."""
+    last, numbers = "", list[str]()
     for row in csv.reader(text.splitlines()):
         if len(row) != 4 or row[0] == "step":  # the head, or what a kill cut short
             continue
-        if (row[0], row[1]) != last and numbers:
-            yield last[0], numbers
+        if row[0] != last and numbers:
+            yield last, numbers
             numbers = []
-        last = (row[0], row[1])
+        last = row[0]
         numbers.append(f"{row[2]} {float(row[3]):.4g}")
     if numbers:
-        yield last[0], numbers
+        yield last, numbers

@@ -9,7 +9,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from speciate.errors import SpeciateError, UsageError
+from speciate.config import Config
+from speciate.contracts import TaskKind
+from speciate.errors import SpeciateError, Stopped, UsageError
 
 if TYPE_CHECKING:
     from speciate.workspace import Workspace
@@ -54,12 +56,19 @@ class Grid:
         start = time.monotonic()
         rows = []
         for point, config in zip(self.points, self.configs, strict=True):
-            try:
-                row = dataclasses.asdict(self.ws.carry(self.ws.begin(config)))
-            except SpeciateError as error:
-                row = {"run": "", "status": "failed", "error": error.as_dict()}
-            rows.append({"point": point, **row})
+            score = self.ws.catalog.get(TaskKind, config.task["name"]).primary
+            rows.append({"point": point, "score": score, **self._row(config)})
             if not self.ws.quiet:
                 said = " ".join(f"{key}={value}" for key, value in point.items())
-                print(f"{len(rows)} of {len(self.points)}: {said} is {row['status']}", file=sys.stderr)  # noqa: T201
+                status = rows[-1]["status"]
+                print(f"{len(rows)} of {len(self.points)}: {said} is {status}", file=sys.stderr)  # noqa: T201
         return {"runs": rows, "seconds": round(time.monotonic() - start, 3)}
+
+    def _row(self, config: Config) -> dict[str, Any]:
+        folder = self.ws.begin(config)
+        try:
+            return dataclasses.asdict(self.ws.carry(folder))
+        except Stopped:
+            raise
+        except SpeciateError as error:
+            return {"run": folder.name, "status": "failed", "error": error.as_dict()}

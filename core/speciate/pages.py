@@ -47,17 +47,17 @@ def ran(result: Mapping[str, Any]) -> None:
 
 
 def gridded(result: Mapping[str, Any]) -> None:
-    keys = list(result["runs"][0]["point"])
-    names = list(dict.fromkeys(name for row in result["runs"] for name in row.get("scores", {})))
+    """A row a point; of the scores the one that decides. JSON has them all."""
+    keys, name = list(result["runs"][0]["point"]), result["runs"][0]["score"]
     rows = []
     for row in result["runs"]:
-        dev = _number(row["dev"]) if row.get("dev") is not None else ""
-        scores = [_number(row["scores"][name]["value"]) if name in row.get("scores", {}) else "" for name in names]
-        rows.append([*(row["point"][key] for key in keys), row["run"], row["status"], dev, *scores])
-    table([*keys, "run", "status", "dev", *names], rows)
+        test = row.get("scores", {}).get(row["score"])
+        found = [_cell(row.get("dev")), *([_number(test["value"]), _interval(test)] if test else ["", ""])]
+        rows.append([*(row["point"][key] for key in keys), row["run"], row["status"], *found])
+    table([*keys, "run", "status", "dev", name, "95% interval"], rows)
     for row in result["runs"]:
         if "error" in row:
-            say(f"{row['point']}: {row['error']['asked']} {row['error']['exists']}")
+            say(f"{row['run']}: {row['error']['asked']} {row['error']['exists']}")
 
 
 def tuned(result: Mapping[str, Any]) -> None:
@@ -68,8 +68,10 @@ def tuned(result: Mapping[str, Any]) -> None:
     table(head, rows)
     best = result["best"]
     say(f"{result['stopped']}; the best is trial {best['trial']}: dev {result['score']} {best['dev']:.4f}")
-    say(f"its settings: {command(result)}")
-    say(f"picture: {result['picture']}; what it scores on rows it never saw: speciate show {best['run']}")
+    say(f"what it scores on rows it never saw: speciate show {best['run']}")
+    say(f"picture: {result['picture']}")
+    say("the same again, to build on:")
+    _console.print(f"  {command(result)}", markup=False, soft_wrap=True)  # on one line, to be copied
 
 
 def previewed(result: Mapping[str, Any]) -> None:

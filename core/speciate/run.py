@@ -128,6 +128,7 @@ class Run:
     def _job(self, train: Examples, dev: Examples) -> Job:
         primary = self.catalog.get(Evaluator, self.kind.primary)
         augment = self.catalog.use(self.format, "augment") if self.format.augment else None
+
         def judge(answers: NDArray[Any], targets: NDArray[Any]) -> float:
             return value(self.catalog, primary, Predictions(self.task, answers, targets))
 

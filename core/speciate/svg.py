@@ -10,6 +10,7 @@ from html import escape
 __all__ = ["Axis", "Panel", "page", "spanning"]
 
 MOST_POINTS = 1000  # of a line; more cannot be seen
+SMALL, LARGE = 1e-200, 1e200  # nothing that is learnt, and out of the way of overflows
 LEFT, RIGHT, TOP, BOTTOM = 62, 16, 30, 40  # of a panel, around its plot
 STYLE = """
   .paper { fill: #ffffff } .axis { stroke: #768390; fill: none } .grid { stroke: #d0d7de; stroke-width: .6 }
@@ -43,15 +44,15 @@ class Axis:
         if self.names:
             each = -(-len(self.names) // most)
             return [(i, name[:12]) for i, name in enumerate(self.names) if i % each == 0]
-        found = self._powers() if self.log else self._round(most)
+        found = self._powers(most) if self.log else self._round(most)
         return [(value, f"{value:.4g}") for value in found]
 
-    def _powers(self) -> list[float]:
+    def _powers(self, most: int) -> list[float]:
         exponents = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
         for steps in ((1,), (1, 3), (1, 2, 5)):
             found = [s * 10.0**e for e in exponents for s in steps if self.low <= s * 10.0**e <= self.high]
             if len(found) > 1:
-                return found
+                return found[:: -(-len(found) // most)]
         return [self.low, self.high]
 
     def _round(self, most: int) -> list[float]:
@@ -66,12 +67,13 @@ def spanning(name: str, values: Iterable[float], log: bool = False, names: Seque
     """The axis on which all of these values have a place, with some room around them."""
     if names:
         return Axis(name, -0.5, len(names) - 0.5, names=tuple(names))
-    there = [value for value in values if math.isfinite(value) and (value > 0 or not log)] or [1.0]
+    there = [value for value in values if _drawable(value) and (value > 0 or not log)] or [1.0]
     low, high = min(there), max(there)
     if log:
         room = max((high / low) ** 0.05, 1.05)
         return Axis(name, low / room, high * room, log=True)
-    room = (high - low) * 0.05 or abs(high) * 0.1 or 1.0
+    apart = high - low > 1e-9 * max(abs(low), abs(high))
+    room = (high - low) * 0.05 if apart else abs(high) * 0.1 or 1.0
     return Axis(name, low - room, high + room)
 
 
@@ -86,15 +88,19 @@ class Panel:
     marks: list[str] = field(default_factory=list)
 
     def line(self, points: Sequence[tuple[float, float]], kind: str = "line") -> None:
-        there = [self._at(*point) for point in points[:: -(-len(points) // MOST_POINTS) or 1] if _finite(point)]
+        there = [self._at(*point) for point in points[:: -(-len(points) // MOST_POINTS) or 1] if self._has(point)]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in there)
         self.marks.append(f'<polyline class="{kind}" points="{path}"/>')
 
     def dot(self, point: tuple[float, float], kind: str = "dot", about: str = "") -> None:
-        if _finite(point):
+        if self._has(point):
             x, y = self._at(*point)
             said = f"<title>{escape(about)}</title>" if about else ""
             self.marks.append(f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="3.5">{said}</circle>')
+
+    def _has(self, point: tuple[float, float]) -> bool:
+        """Whether it is a number that has a place here."""
+        return all(_drawable(v) and (v > 0 or not axis.log) for v, axis in zip(point, (self.x, self.y), strict=True))
 
     def _at(self, x: float, y: float) -> tuple[float, float]:
         across, up = self.width - LEFT - RIGHT, self.height - TOP - BOTTOM
@@ -139,5 +145,5 @@ def page(title: str, rows: Sequence[Sequence[Panel]]) -> str:
     return "\n".join([*body, *drawn, "</svg>", ""])
 
 
-def _finite(point: tuple[float, float]) -> bool:
-    return all(map(math.isfinite, point))
+def _drawable(value: float) -> bool:
+    return value == 0 or SMALL < abs(value) < LARGE

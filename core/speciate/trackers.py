@@ -64,7 +64,8 @@ class Wandb:
 
         place.mkdir(parents=True, exist_ok=True)
         mode: Any = os.environ.get("WANDB_MODE", "offline")
-        quiet = wandb.Settings(console="off", silent=True)
+        hidden = {"x_disable_stats": True, "x_disable_meta": True, "save_code": False}  # nothing of this machine
+        quiet = wandb.Settings(console="off", silent=True, **hidden)
         self.run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=run,
