@@ -49,6 +49,34 @@ def ran(result: Mapping[str, Any]) -> None:
     say(f"next: speciate predict {result['model']} FILES...   or   speciate serve {result['model']}")
 
 
+def gridded(result: Mapping[str, Any]) -> None:
+    """A row a point; of the scores the one that decides. JSON has them all."""
+    keys, name = list(result["runs"][0]["point"]), result["runs"][0]["score"]
+    rows = []
+    for row in result["runs"]:
+        test = row.get("scores", {}).get(row["score"])
+        found = [_cell(row.get("dev")), *([_number(test["value"]), _interval(test)] if test else ["", ""])]
+        rows.append([*(row["point"][key] for key in keys), row["run"], row["status"], *found])
+    table([*keys, "run", "status", "dev", name, "95% interval"], rows)
+    for row in result["runs"]:
+        if "error" in row:
+            say(f"{row['run']}: {row['error']['asked']} {row['error']['exists']}")
+
+
+def tuned(result: Mapping[str, Any]) -> None:
+    from speciate.tune.page import command
+    from speciate.tune.page import table as trials
+
+    head, *rows = trials(result)
+    table(head, rows)
+    best = result["best"]
+    say(f"{result['stopped']}; the best is trial {best['trial']}: dev {result['score']} {best['dev']:.4f}")
+    say(f"what it scores on rows it never saw: speciate show {best['run']}")
+    say(f"picture: {result['picture']}")
+    say("the same again, to build on:")
+    _console.print(f"  {command(result)}", markup=False, soft_wrap=True)  # on one line, to be copied
+
+
 def previewed(result: Mapping[str, Any]) -> None:
     say(f"rows of {result['dataset']} are on {result['page']}: open it in a browser")
 
@@ -142,17 +170,20 @@ def promoted(result: Mapping[str, Any]) -> None:
 def listed(result: Mapping[str, Any]) -> None:
     columns = {
         "datasets": ("name", "version", "rows", "format", "labels", "time"),
-        "runs": ("run", "status", "dataset", "model", "time"),
+        "runs": ("run", "status", "dataset", "dev", "model", "time"),
         "models": ("name", "task", "base", "method", "dataset", "time"),
         "endpoints": ("name", "model", "why", "time"),
     }
     for kind, rows in result.items():
         say(f"{kind}: {len(rows) or 'none yet'}")
         if rows:
-            table(columns[kind], [[row.get(column) for column in columns[kind]] for row in rows])
+            table(columns[kind], [[_cell(row.get(column)) for column in columns[kind]] for row in rows])
 
 
 def shown(result: Mapping[str, Any]) -> None:
+    if "summary" in result.get("runs", {}):  # the page of a run tells of its model, too
+        say(result["runs"]["summary"].rstrip())
+        return
     for kind, row in result.items():
         say(kind)
         _console.print_json(data=row, default=str)
@@ -203,6 +234,10 @@ def _answer(output: Mapping[str, Any]) -> list[str]:
     if "label" not in output and "value" not in output:
         return [masks.shown(" ".join(map(str, output.values()))), ""]
     return [output["label"], f"{output['score']:.3f}"] if "label" in output else [f"{output['value']:.4g}", ""]
+
+
+def _cell(value: Any) -> Any:
+    return f"{value:.4f}" if isinstance(value, float) else value
 
 
 def _number(value: float | None) -> str:

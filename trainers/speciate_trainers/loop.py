@@ -57,13 +57,14 @@ def train(job: Job, learner: Learner, inputs: Callable[..., Any], sizes: Callabl
     dev = partial(_rows, job.dev, options, job.seed, collate, shuffle=False) if len(job.dev) else None
     last = newest(folder)
     state = _load(last, job.identity) if last else None
-    with _quiet(), job.progress.track("train", 0) as tick:
-        trainer, watch = _made(job, learner, make, dev, tick, folder)
+    with _quiet():
+        trainer, watch = _made(job, learner, make, dev, folder)
         if state and state["callbacks"]["Keep"]["finished"]:
             learner.load_state_dict(state["state_dict"], strict=False)
             watch.load_state_dict(state["callbacks"]["Watch"])
         else:
-            _run(trainer, learner, RowData(make), last)
+            with job.progress.track("train", learner.steps) as watch.tick:
+                _run(trainer, learner, RowData(make), last)
     if watch.best:
         learner.put(watch.best)
     elif learner.average:
@@ -71,12 +72,10 @@ def train(job: Job, learner: Learner, inputs: Callable[..., Any], sizes: Callabl
     learner.eval()
 
 
-def _made(
-    job: Job, learner: Learner, make: Callable[[], Loader], dev: Any, tick: Callable[..., None], folder: Path
-) -> tuple[pl.Trainer, Watch]:
+def _made(job: Job, learner: Learner, make: Callable[[], Loader], dev: Any, folder: Path) -> tuple[pl.Trainer, Watch]:
     options = learner.options
     settings = {"max_epochs": options.epochs, "gradient_clip_val": options.clip or None, **_world(), **job.trainer}
-    watch = Watch(job, None, tick)
+    watch = Watch(job, None)
     keep = Keep(job, folder, options.save_every)
     trainer = _trainer(job.folder, {**settings, "callbacks": [watch, keep], "plugins": [Durable()]})
     watch.dev = dev and partial(_ranked, dev, trainer)
