@@ -11,6 +11,8 @@ from rich.table import Table
 
 from speciate import masks
 
+SHOWN = 4  # parts of a long list
+
 _console = Console(highlight=False)
 
 
@@ -229,11 +231,21 @@ def _plain(value: Any) -> str:
 
 
 def _answer(output: Mapping[str, Any]) -> list[str]:
+    """What an output says first, and how sure it is of that, whatever task it is of."""
     if "mask" in output:
         return [masks.shown(json.dumps(output["mask"], separators=(",", ":"))), ""]
-    if "label" not in output and "value" not in output:
-        return [masks.shown(" ".join(map(str, output.values()))), ""]
-    return [output["label"], f"{output['score']:.3f}"] if "label" in output else [f"{output['value']:.4g}", ""]
+    sure = f"{output['score']:.3f}" if "score" in output else f"± {_short(output['std'])}" if "std" in output else ""
+    return [_short(next(iter(output.values()), "")), sure]
+
+
+def _short(value: Any) -> str:
+    """A few words for any part of an output."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_short(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        shown = ", ".join(map(_short, value[:SHOWN]))
+        return f"{shown} … {len(value)} in all" if len(value) > SHOWN else shown or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _cell(value: Any) -> Any:
