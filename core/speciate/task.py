@@ -99,11 +99,14 @@ class Task:
         words = text.strip()
         if not self.labels or words in self.labels:
             return words or None
-        plain = {label.casefold(): label for label in self.labels}
-        if found := plain.get(words.casefold().strip("\"'`*. ")):
-            return found
-        named = [x for word, x in plain.items() if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", words.casefold())]
-        return named[0] if len(named) == 1 else None
+        plain = words.casefold().strip("\"'`*. ")
+        found = [label for label in self.labels if label.casefold() == plain] or self.named(text)
+        return found[0] if len(found) == 1 else None
+
+    def named(self, text: str) -> list[str]:
+        """The labels that stand in a text as words of their own."""
+        plain = text.casefold()
+        return [x for x in self.labels if re.search(rf"(?<!\w){re.escape(x.casefold())}(?!\w)", plain)]
 
     def certain(self, targets: NDArray[Any]) -> NDArray[Any]:
         """What somebody who knows these targets, and is sure of them, would answer."""

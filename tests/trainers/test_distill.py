@@ -27,9 +27,18 @@ COMMON = ["machine", "pump", "valve", "line", "shift", "morning", "report", "par
 
 
 class TestDistill(MethodContract):
-    name = "distill"
-    first = ("probe",)
-    tasks = ("classify", "regress")
+    """A network learns from another that was trained before."""
+
+    name, tasks = "distill", ("multilabel", "embed")
+    first = {"full": {"epochs": 1, "lr": 1e-3}}  # noqa: RUF012
+    options = {"teacher": ["easy-full-1"], "epochs": 1, "plain": False}  # noqa: RUF012
+
+
+class TestDistillHead(MethodContract):
+    """A head on counts learns from a probe, and to look like its base."""
+
+    name, base, tasks = "distill", "hash-ngrams", ("classify", "regress")
+    first = {"probe": {}}  # noqa: RUF012
     options = {  # noqa: RUF012
         **{"teacher": ["easy-probe-1"], "train": "head", "lr": 0.05, "epochs": 8, "start": "zero"},
         **{"features": 0.1, "temperature": 1.0},

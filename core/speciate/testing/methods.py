@@ -43,9 +43,11 @@ class MethodContract(Contract):
     names = ("trainer", "predictor")
     base: ClassVar[str] = ""
     base_options: ClassVar[Mapping[str, Any]] = {}
-    tasks: ClassVar[tuple[str, ...]] = ()  # to try; without them all declared ones, of "*" all the base is enough for
+    tasks: ClassVar[
+        tuple[str, ...]
+    ] = ()  # to try; without them all declared ones, of "*" all that the base is enough for
     task_options: ClassVar[Mapping[str, Any]] = {}  # one of the ways in which the task's examples pose it
-    first: ClassVar[tuple[str, ...]] = ()  # methods to run before, where it learns from models: easy-METHOD-1
+    first: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # methods that make what it learns from: easy-METHOD-1
     deterministic: ClassVar[bool] = True  # the same seed gives the same tensors
 
     def files(self, folder: Path, task: str) -> list[Path]:
@@ -161,10 +163,9 @@ class MethodContract(Contract):
         self.use("trainer")
         folder.mkdir(parents=True, exist_ok=True)
         workspace = self.added(folder, self.files(folder, task))
-        settings = {key: options for key, options in self.settings().items() if key != "method"}
-        for method in self.first:
-            words = [f"base={self.on[0]}", f"method={method}", f"task={task}"]
-            workspace.run("", *words, dataset="easy", **settings)
+        for method, options in self.first.items():
+            words = [f"method={method}" if word.startswith("method=") else word for word in self.words(task)]
+            workspace.run("", *words, dataset="easy", **{**self.settings(), "method": dict(options)})
         return workspace
 
     def added(self, folder: Path, files: Sequence[Path]) -> Workspace:

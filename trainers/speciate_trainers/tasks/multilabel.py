@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -83,6 +84,16 @@ class Multilabel(Task):
     @classmethod
     def examples(cls) -> Sequence[tuple[Mapping[str, Any], Sequence[str]]]:
         return [({}, ["a", "b|a", "[]", "c"]), ({"separator": ";", "threshold": 0.3}, ["x", "x;y", '["y"]'])]
+
+    def wanted(self) -> str:
+        return f"Answer with those of these that fit, with commas between, or with none: {', '.join(self.labels)}."
+
+    def read(self, text: str) -> str | None:
+        found = self.named(text)
+        return json.dumps(found) if found or self._none(text) else None
+
+    def _none(self, text: str) -> bool:
+        return text.casefold().strip("\"'`*. ") == "none"
 
     def head(self, width: int, targets: NDArray[Any]) -> nn.Module:
         from speciate_trainers.tasks.heads import linear

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Regress", "spreads"]
 
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 NINETY = 1.6448536269514722  # standard deviations to either side that hold 90% of a normal distribution
 SURE = 0.05  # standard deviation, in spreads of the targets, of an answer that is sure
 
@@ -114,12 +116,20 @@ class Regress(Task):
             return targets
         return np.stack([targets, np.broadcast_to(SURE * spreads(targets), targets.shape)], axis=-1)
 
+    def written(self, answers: NDArray[Any]) -> list[str]:
+        values = answers[..., 0] if self.chosen.uncertainty else answers
+        return [json.dumps(value) for value in values.tolist()]
+
     def wanted(self) -> str:
-        return "Answer with one number and nothing else."
+        several = f"{len(self.labels)} numbers, in this order and with commas between: {', '.join(self.labels)};"
+        return f"Answer with {several if self.many else 'one number'} and nothing else."
 
     def read(self, text: str) -> str | None:
-        found = re.findall(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text)
-        return found[0] if len(found) == 1 else None
+        """The numbers in a text, if there are as many as there should be."""
+        found = re.findall(NUMBER, text)
+        if len(found) != (len(self.labels) or 1):
+            return None
+        return json.dumps([float(value) for value in found]) if self.many else str(found[0])
 
     def head(self, width: int, targets: NDArray[Any]) -> nn.Module:
         from speciate_trainers.tasks.heads import Scaled
