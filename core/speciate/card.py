@@ -39,6 +39,10 @@ On {rows} rows the saved model differs from the trained one by at most {saved:.2
 """
 
 
+PIPELINES = {"generate": "text-generation"}
+OUT = {"generate": "A text."}
+
+
 def render(info: Mapping[str, Any], receipt: Mapping[str, Any]) -> str:
     labels = ", ".join(f"`{label}`" for label in info["labels"])
     return PAGE.format(
@@ -47,10 +51,10 @@ def render(info: Mapping[str, Any], receipt: Mapping[str, Any]) -> str:
         method=info["method"]["name"],
         format=info["format"]["name"],
         task=info["task"],
-        pipeline=f"{info['format']['name']}-classification" if info["labels"] else "other",
+        pipeline=f"{info['format']['name']}-classification" if info["labels"] else PIPELINES.get(info["task"], "other"),
         metrics=", ".join(info["scores"]),
         columns=", ".join(f"`{name}`" for name in info["input"]["columns"]),
-        out=f"One of: {labels}." if labels else "A number.",
+        out=f"One of: {labels}." if labels else OUT.get(info["task"], "A number."),
         dataset=info["dataset"]["name"],
         version=info["dataset"]["version"],
         labelled=info["dataset"]["labelled"],

@@ -195,6 +195,8 @@ def _plain(value: Any) -> str:
 
 
 def _answer(output: Mapping[str, Any]) -> list[str]:
+    if "text" in output:
+        return [output["text"], ""]
     return [output["label"], f"{output['score']:.3f}"] if "label" in output else [f"{output['value']:.4g}", ""]
 
 

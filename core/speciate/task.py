@@ -30,6 +30,7 @@ class Task:
 
     name: ClassVar[str]
     primary: ClassVar[str]  # the evaluator that decides between two models
+    together: ClassVar[int] = 8  # rows that a trained base is asked at once
     labels: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -82,6 +83,25 @@ class Task:
     def decide(self, scores: Tensor) -> Tensor:
         """Scores of the head as answers."""
         raise NotImplementedError
+
+    def answered(self, scores: Tensor, sizes: Sequence[tuple[int, ...]]) -> NDArray[Any]:
+        """`decide` as an array; `sizes` are those of the samples, where the task is learnt from places."""
+        answers: NDArray[Any] = self.decide(scores).cpu().numpy()
+        return answers
+
+    def shown(self, sample: Sample, target: Any) -> Sample:
+        """What the network is given of a row that is learnt from."""
+        return sample
+
+    def answer(
+        self, encoder: Any, scores: Callable[[Sequence[Sample]], Tensor], samples: Sequence[Sample], rows: Sequence[Row]
+    ) -> NDArray[Any]:
+        """What a trained base says of samples; `scores` are those of its head. Rows may hold their labels."""
+        return self.answered(scores(samples), [])
+
+    def pieces(self, encoder: Any, sample: Sample) -> Iterator[str]:
+        """The answer to a sample in pieces, as they come."""
+        raise UsageError(f"answers of task {self.name!r} come whole", "", "ask for the answer itself")
 
     def distance(self, scores: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         """How far each row's scores are from a teacher's answers: [n]. What a student learns from."""

@@ -9,8 +9,8 @@ from speciate import Evaluator, hookimpl
 __all__ = ["speciate_evaluators"]
 
 
-def _scorer(name: str, task: str, summary: str, *, higher_is_better: bool = True) -> Evaluator:
-    scorer = f"speciate_evaluators.scorers:{name}"
+def _scorer(name: str, task: str, summary: str, *, higher_is_better: bool = True, file: str = "scorers") -> Evaluator:
+    scorer = f"speciate_evaluators.{file}:{name}"
     return Evaluator(name, summary, scorer, (task,), higher_is_better=higher_is_better, weighted=True)
 
 
@@ -26,4 +26,7 @@ def speciate_evaluators() -> Iterable[Evaluator]:
         _scorer("mae", "regress", "mean absolute error", higher_is_better=False),
         _scorer("rmse", "regress", "root of the mean squared error", higher_is_better=False),
         _scorer("r2", "regress", "share of the variance explained"),
+        _scorer("token_f1", "generate", "F1 of the words shared with the text that should be said", file="texts"),
+        _scorer("exact_match", "generate", "share of answers that are the text itself", file="texts"),
+        _scorer("perplexity", "generate", "surprise at a token of the text", higher_is_better=False, file="texts"),
     ]

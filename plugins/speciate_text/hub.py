@@ -8,7 +8,7 @@ from speciate import SpeciateError
 
 __all__ = ["fetch"]
 
-WANTED = ["*.json", "*.txt", "*.model", "model*.safetensors"]
+WANTED = ["*.json", "*.txt", "*.model", "model*.safetensors", "*.jinja"]
 
 
 def fetch(name: str, revision: str = "") -> Path:

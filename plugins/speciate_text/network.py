@@ -1,4 +1,4 @@
-"""The network of an encoder. The one file of this room that imports torch and transformers.
+"""The network of an encoder at work: texts in, vectors out, as fast as a machine can.
 
 Texts are sorted by length, so that most batches need no padding and no mask. On a CPU each core takes batches of its
 own with one thread inside: no core waits for another after every layer, which is a fifth faster on an idle machine and
@@ -7,6 +7,7 @@ many times faster on a busy one, and the vectors do not depend on the number of 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,82 +16,61 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
 from speciate import SpeciateError
+from speciate_text.pooled import batches, padded
 
-__all__ = ["Network"]
+__all__ = ["Network", "Tokens", "load_model", "load_tokenizer", "quiet"]
 
 CHUNK = 4096  # texts tokenised at a time
-Batch = list[int]
+LOCAL = {"local_files_only": True, "trust_remote_code": False}
+
+
+class Tokens:
+    """Texts as lists of ids, cut at `most`."""
+
+    def __init__(self, tokenizer: Any, most: int) -> None:
+        self.tokenizer, self.most = tokenizer, min(most, tokenizer.model_max_length)
+        self.pad: int = tokenizer.pad_token_id or 0
+
+    def of(self, texts: Sequence[str]) -> list[list[int]]:
+        coded = self.tokenizer(list(texts), truncation=True, max_length=self.most, return_attention_mask=False)
+        return [ids or [self.pad] for ids in coded["input_ids"]]
 
 
 class Network:
-    """A tokenizer and a transformer; texts in, vectors of length 1 out."""
+    """A tokenizer and a module that takes ids and their mask; texts in, its vectors out."""
 
-    def __init__(self, folder: Path, precision: str, pooling: str, max_tokens: int, batch_tokens: int) -> None:
+    def __init__(self, tokens: Tokens, module: nn.Module, width: int, batch_tokens: int) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.tokenizer, self.model = _load(folder, torch.bfloat16 if precision == "bf16" else torch.float32)
-        self.model.to(self.device).eval()
-        self.pooling = pooling
-        self.max_tokens = min(max_tokens, self.tokenizer.model_max_length)
+        self.tokens, self.module, self.width = tokens, module.to(self.device).eval(), width
         self.budget = batch_tokens or (1024 if self.device.type == "cpu" else 65_536)
 
     def encode(self, texts: Sequence[str], tick: Callable[[int], None]) -> NDArray[np.float32]:
-        vectors = np.zeros((len(texts), self.model.config.hidden_size), dtype=np.float32)
+        vectors = np.zeros((len(texts), self.width), dtype=np.float32)
         workers = torch.get_num_threads() if self.device.type == "cpu" else 1
         pool = ThreadPoolExecutor(workers, initializer=_one_thread if self.device.type == "cpu" else _nothing)
         try:
             for start in range(0, len(texts), CHUNK):
-                ids = self._tokens(texts[start : start + CHUNK])
-                batches = list(_batches([len(i) for i in ids], self.budget))
-                jobs = ([ids[i] for i in batch] for batch in batches)
-                for batch, found in zip(batches, pool.map(self._forward, jobs), strict=True):
+                ids = self.tokens.of(texts[start : start + CHUNK])
+                parts = list(batches([len(i) for i in ids], self.budget))
+                jobs = ([ids[i] for i in batch] for batch in parts)
+                for batch, found in zip(parts, pool.map(self._forward, jobs), strict=True):
                     vectors[[start + i for i in batch]] = found
                     tick(len(batch))
         finally:
             pool.shutdown(cancel_futures=True)
         return vectors
 
-    def _tokens(self, texts: Sequence[str]) -> list[list[int]]:
-        coded = self.tokenizer(list(texts), truncation=True, max_length=self.max_tokens, return_attention_mask=False)
-        return [ids or [self.tokenizer.pad_token_id or 0] for ids in coded["input_ids"]]
-
     @torch.inference_mode()
     def _forward(self, ids: list[list[int]]) -> NDArray[np.float32]:
-        """One batch, longest first. Pooling is in float32 whatever the network runs in."""
-        lengths = torch.tensor([len(i) for i in ids])
-        longest = len(ids[0])
-        tokens = torch.full((len(ids), longest), self.tokenizer.pad_token_id or 0)
-        for row, one in zip(tokens, ids, strict=True):
-            row[: len(one)] = torch.tensor(one)
-        mask = (torch.arange(longest) < lengths[:, None]).to(self.device)
-        given = None if len(ids[-1]) == longest else mask.long()
-        hidden = self.model(input_ids=tokens.to(self.device), attention_mask=given).last_hidden_state.float()
-        pooled = hidden[:, 0] if self.pooling == "cls" else _mean(hidden, mask)
-        vectors: NDArray[np.float32] = torch.nn.functional.normalize(pooled).cpu().numpy()
+        tokens, mask = padded(ids, self.tokens.pad)
+        given = None if mask is None else mask.to(self.device)
+        vectors: NDArray[np.float32] = self.module(tokens.to(self.device), given).cpu().numpy()
         return vectors
-
-
-def _mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    weights = mask.unsqueeze(-1).float()
-    return (hidden * weights).sum(1) / weights.sum(1)
-
-
-def _batches(lengths: Sequence[int], budget: int) -> Iterator[Batch]:
-    """Indexes by length, longest first; a batch ends when it is full, or a quarter full and the length changes."""
-    batch: Batch = []
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch:
-            longest = lengths[batch[0]]
-            full = (len(batch) + 1) * longest > budget
-            if full or (lengths[i] != lengths[batch[-1]] and len(batch) * longest >= budget // 4):
-                yield batch
-                batch = []
-        batch.append(i)
-    if batch:
-        yield batch
 
 
 def _one_thread() -> None:
@@ -101,26 +81,41 @@ def _nothing() -> None:
     pass
 
 
-def _load(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Tokenizer and model, from safetensors only, without transformers' bars and notes."""
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' bars and notes."""
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    local = {"local_files_only": True, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
-        found = AutoModel.from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **local)
-    except (OSError, ValueError, KeyError) as error:
-        exists = str(error).splitlines()[0] if str(error) else type(error).__name__
-        do = "give a folder with config.json, tokenizer files and *.safetensors"
-        raise SpeciateError(f"{folder} cannot be loaded as an encoder", exists, do) from error
+        yield
     finally:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-    model, info = found
+
+
+def load_tokenizer(folder: Path) -> Any:
+    with _refusing(folder), quiet():
+        return AutoTokenizer.from_pretrained(folder, **LOCAL)
+
+
+def load_model(folder: Path, dtype: torch.dtype, kind: Any = AutoModel) -> Any:
+    """The weights, from safetensors only, and all of them."""
+    with _refusing(folder), quiet():
+        model, info = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **LOCAL)
     missing = sorted(key for key in info["missing_keys"] if "pooler" not in key)
     if missing:
         exists = f"{len(missing)} of its weights are not in the files, such as {missing[0]}"
-        raise SpeciateError(f"{folder} is not a whole encoder", exists, "download it again, or give another model")
-    return tokenizer, model
+        raise SpeciateError(f"{folder} is not a whole model", exists, "download it again, or give another model")
+    return model
+
+
+@contextlib.contextmanager
+def _refusing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        exists = str(error).splitlines()[0] if str(error) else type(error).__name__
+        do = "give a folder with config.json, tokenizer files and *.safetensors"
+        raise SpeciateError(f"{folder} cannot be loaded", exists, do) from error

@@ -7,6 +7,7 @@ from speciate_trainers import options as o
 
 HERE, NEEDS, PIP = "speciate_trainers", ("lightning", "torch"), "speciate[train]"
 LORA: dict[str, Any] = {"requires": (*NEEDS, "peft"), "install": "speciate[lora]"}
+WORDS: dict[str, Any] = {"needs": "language", "watched": "perplexity", "options": o.GenerateOptions}
 TUNED, EVERY = f"{HERE}.tuned:TunedPredictor", ("*",)
 
 
@@ -15,6 +16,7 @@ def speciate_tasks() -> list[TaskKind]:
     return [
         _task("classify", "one of the labels", "accuracy"),
         _task("regress", "a number", "mae"),
+        _task("generate", "words that go on from a text", "token_f1", **WORDS),
     ]
 
 

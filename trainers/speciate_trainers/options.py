@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["FullOptions", "LoraOptions", "ProbeOptions", "TrainOptions"]
+__all__ = ["FullOptions", "GenerateOptions", "LoraOptions", "ProbeOptions", "TrainOptions"]
 
 
 @dataclass
@@ -59,3 +59,13 @@ class LoraOptions(TrainOptions):
     dropout: float = 0.0
     layers: str = "all"  # a regular expression over the names of layers; all: every linear and convolutional one
     keep: str = "merged"  # merged: whole layers, or adapter: only the additions, a small file
+
+
+@dataclass
+class GenerateOptions:
+    """How the task generate chooses words."""
+
+    max_tokens: int = 64  # of an answer
+    temperature: float = 0.0  # 0 takes the likeliest word each time; 1 draws as the model believes
+    top_p: float = 1.0  # draw from the likeliest words that together have this probability
+    seed: int = 0  # of what is drawn: the same text has the same answer, whatever else is asked

@@ -189,7 +189,7 @@ def judged(trainer: pl.Trainer, learner: Learner, batches: Iterable[Any], judge:
     with torch.inference_mode(), trainer.precision_plugin.forward_context():
         for batch in batches:
             batch = trainer.strategy.batch_to_device(batch)
-            answers.append(learner.task.decide(learner.scores(batch)).cpu().numpy())
+            answers.append(learner.task.answered(learner.scores(batch), []))
             targets.append(batch.truth)
     learner.train()
     found = np.concatenate(answers), np.concatenate(targets)
