@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from speciate.modality import Modality
 
@@ -38,6 +38,7 @@ __all__ = [
     "Job",
     "Journal",
     "Judge",
+    "LanguageEncoder",
     "Loader",
     "Method",
     "Near",
@@ -52,6 +53,7 @@ __all__ = [
     "Reporter",
     "Row",
     "Rows",
+    "Said",
     "Sample",
     "Server",
     "ServerApp",
@@ -204,6 +206,7 @@ class TaskKind:
     task: str  # import string of a Task
     primary: str  # the evaluator that decides between two models
     needs: str = "vector"
+    watched: str = ""  # the evaluator that is asked while it is learnt, where the primary one would take long
     options: type = NoOptions
     requires: tuple[str, ...] = ()
     install: str = ""
@@ -371,6 +374,31 @@ class PlaceEncoder(Protocol):
         ...
 
 
+class Said(NamedTuple):
+    """What a language model said, and how surprised it was at what should have been said, where that is known."""
+
+    text: str
+    nll: float  # in nats, over all tokens of the answer; NaN where it is not known
+    tokens: int
+
+
+class LanguageEncoder(TrainableEncoder, Protocol):
+    """A Base that gives `language`: it goes on from a text.
+
+    A sample may have an `answer` beside its text. Of such samples `batch` makes what `network` gives [n, 2] of: the
+    surprise at each answer, in nats, and of how many tokens it is.
+    """
+
+    def speak(self, samples: Sequence[Sample], **manner: Any) -> list[Said]:
+        """What follows each text: `max_tokens` at most, at a `temperature`, from `top_p` of what is likely, by chance
+        from `seed`; with the surprise at its `answer` where it has one."""
+        ...
+
+    def stream(self, sample: Sample, **manner: Any) -> Iterator[str]:
+        """The same of one text, in pieces as they come."""
+        ...
+
+
 class Loader(Protocol):
     """Batches of rows, epoch after epoch, from any place in the order that the seed and the epoch decide."""
 
@@ -457,6 +485,8 @@ class Predictor(Protocol):
     def predict(self, examples: Examples) -> NDArray[Any]:
         """An answer a row, as the Task has them: of classify probabilities [n, labels], of regress values [n]."""
         ...
+
+    # One whose answers come in pieces also has `stream(sample) -> Iterator[str]`.
 
 
 class Scorer(Protocol):

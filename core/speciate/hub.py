@@ -22,13 +22,14 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "locate",
+    "quietly",
     "resolve",
     "width",
 ]
 
 PRECISIONS = ("auto", "bf16", "fp32")
-WANTED = ["*.json", "*.txt", "*.model", "model*.safetensors"]  # what is downloaded: no pickles, no code
-TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model")
+WANTED = ["*.json", "*.txt", "*.model", "*.jinja", "model*.safetensors"]  # what is downloaded: no pickles, no code
+TOKENIZER = ("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "*.model", "*.jinja")
 PICTURES = ("preprocessor_config.json", "video_preprocessor_config.json")
 WIDTHS = ("hidden_size", "dim", "d_model", "n_embd")
 UNUSED = ("pooler", "contact_head")  # parts of a network that its last hidden states do not come from
@@ -121,15 +122,15 @@ def hashes(folder: Path, also: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple((path.name, sha256(path)) for path in names)
 
 
-def load_model(folder: Path, precision: str = "fp32") -> Any:
+def load_model(folder: Path, precision: str = "fp32", kind: str = "AutoModel") -> Any:
     """The network, from safetensors only, and only if all of it is there."""
     import torch
-    from transformers import AutoModel
+    import transformers
 
-    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     known: dict[str, Any] = {"use_safetensors": True, "output_loading_info": True}
-    with _quietly(folder):
-        model, info = AutoModel.from_pretrained(folder, dtype=kind, **known, **LOCAL)
+    with quietly(folder):
+        model, info = getattr(transformers, kind).from_pretrained(folder, dtype=dtype, **known, **LOCAL)
     missing = sorted(key for key in info["missing_keys"] if not any(part in key for part in UNUSED))
     if missing:
         exists = f"{len(missing)} of its weights are not in the files, such as {missing[0]}"
@@ -141,12 +142,12 @@ def load_tokenizer(folder: Path) -> Any:
     """What makes tokens of text for it."""
     from transformers import AutoTokenizer
 
-    with _quietly(folder):
+    with quietly(folder):
         return AutoTokenizer.from_pretrained(folder, **LOCAL)
 
 
 @contextmanager
-def _quietly(folder: Path) -> Iterator[None]:
+def quietly(folder: Path) -> Iterator[None]:
     """Without transformers' bars and notes; what it finds wrong is said in our words."""
     from transformers.utils import logging
 

@@ -137,6 +137,16 @@ class Model:
             samples = self.sandbox.rows(rows) if self.format.sandbox else map(self.reader.decode, rows)
             return self._outputs(samples)
 
+    def stream(self, row: Row) -> Iterator[str]:
+        """The answer to a row in pieces, as they come, where the task has such."""
+        if not hasattr(self.predictor, "stream"):
+            exists = f"the method {self.info['method']['name']} answers whole"
+            raise UsageError(f"{self.name!r} does not stream", exists, "ask for the answer itself")
+        with tempfile.TemporaryDirectory(prefix="speciate-") as folder:
+            whole = self._complete(row, Path(folder) / "0")
+            (sample,) = self.sandbox.rows([whole]) if self.format.sandbox else [self.reader.decode(whole)]
+            yield from self.predictor.stream(self._checked(sample))
+
     def predict_file(self, *paths: Path) -> list[Row]:
         """One output for each row of a file, or of several that are one thing."""
         together = bool(self.format.together)

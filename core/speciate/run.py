@@ -165,11 +165,11 @@ class Run:
         return Ran(self.name, "", "joined", {}, {}, self.clock.seconds, {}, self.counts)
 
     def _job(self, train: Examples, dev: Examples) -> Job:
-        primary = self.catalog.get(Evaluator, self.kind.primary)
+        watched = self.catalog.get(Evaluator, self.kind.watched or self.kind.primary)
         augment = self.catalog.use(self.format, "augment") if self.format.augment else None
 
         def judge(answers: NDArray[Any], targets: NDArray[Any]) -> float:
-            return value(self.catalog, primary, Predictions(self.task, answers, targets))
+            return value(self.catalog, watched, Predictions(self.task, answers, targets))
 
         return Job(
             train=train,
@@ -182,7 +182,7 @@ class Run:
             encoder=self._new_encoder,
             augment=augment,
             judge=judge,
-            higher_is_better=primary.higher_is_better,
+            higher_is_better=watched.higher_is_better,
             journal=self.journal,
             budget=self.config.budget,
             identity=self._identity(),

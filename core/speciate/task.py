@@ -36,6 +36,7 @@ class Task:
     primary: ClassVar[str]  # the evaluator that decides between two models
     pipeline: ClassVar[str] = "other"  # the card's word for models that do this
     needs: ClassVar[str] = "vector"  # what of a base it is learnt from: as TaskKind.needs
+    at_once: ClassVar[int] = 8  # rows that a trained base is asked together
     labels: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -150,6 +151,25 @@ class Task:
 
     def check(self, targets: NDArray[Any], sizes: Sequence[tuple[int, ...]], rows: Sequence[Row]) -> None:
         """Refuse rows whose label is not of the size of their sample, where the task is learnt from places."""
+
+    def shown(self, sample: Sample, target: Any) -> Sample:
+        """What the network is given of a row that is learnt from."""
+        return sample
+
+    def answer(
+        self,
+        encoder: Any,
+        scores: Callable[[Sequence[Sample]], Tensor],
+        samples: Sequence[Sample],
+        rows: Sequence[Row],
+        sizes: Sequence[tuple[int, ...]],
+    ) -> NDArray[Any]:
+        """What a trained base says of samples; `scores` are those of its head. Rows may hold their labels."""
+        return self.answered(scores(samples), sizes)
+
+    def pieces(self, encoder: Any, sample: Sample) -> Iterator[str]:
+        """The answer to a sample in pieces, as they come."""
+        raise UsageError(f"answers of task {self.name!r} come whole", "", "ask for the answer itself")
 
     def distance(self, scores: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         """How far each row's scores are from a teacher's answers: [n]. What a student learns from."""

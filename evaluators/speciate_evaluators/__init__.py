@@ -40,4 +40,7 @@ def speciate_evaluators() -> Iterable[Evaluator]:
         _scorer("recall_at_1", "embed", "share of rows whose nearest is of their label", "retrieval"),
         _scorer("recall_at_5", "embed", "share of rows with one of their label among the five nearest", "retrieval"),
         _scorer("retrieval_map", "embed", "average precision of what each row finds, nearest first", "retrieval"),
+        _scorer("token_f1", "generate", "F1 of the words shared with the text that should be said", "texts"),
+        _scorer("exact_match", "generate", "share of answers that are the text itself", "texts"),
+        _scorer("perplexity", "generate", "surprise at a token of the text", "texts", up=False),
     ]

@@ -1,17 +1,18 @@
 """Pretrained text encoders: all-MiniLM-L6-v2 from a package, and any encoder of transformers.
 
 Making one and asking for its fingerprint imports neither torch nor transformers: a run whose features are cached never
-pays for them. The network is loaded by the first `encode`.
+pays for them. The network is loaded by the first `encode`, or when somebody asks for it to train it.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,9 @@ from speciate.packages import find
 from speciate_text.options import HFOptions, MiniLMOptions
 
 if TYPE_CHECKING:
-    from speciate_text.network import Network
+    from torch import Tensor, nn
+
+    from speciate_text.network import Network, Tokens
 
 __all__ = ["HF", "MiniLM", "TransformerEncoder"]
 
@@ -33,10 +36,18 @@ POOLINGS = ("cls", "mean")
 TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
 
 
-class TransformerEncoder:
-    """Mean- or cls-pooled vectors of length 1 from a folder with a tokenizer and safetensors."""
+class Choices(Protocol):
+    """The options that every encoder of transformers has."""
 
-    def __init__(self, folder: Path, options: MiniLMOptions | HFOptions, pooling: str = "mean") -> None:
+    max_tokens: int
+    precision: str
+    batch_tokens: int
+
+
+class TransformerEncoder:
+    """A TrainableEncoder: mean- or cls-pooled vectors of length 1 from a folder with a tokenizer and safetensors."""
+
+    def __init__(self, folder: Path, options: Choices, pooling: str = "mean") -> None:
         if pooling not in POOLINGS:
             raise unknown("pooling", pooling, POOLINGS, "type base.pooling=mean")
         if options.max_tokens < 3 or options.batch_tokens < 0:
@@ -46,7 +57,7 @@ class TransformerEncoder:
         self.precision = hub.resolve(options.precision)
         self.tolerance = TOLERANCE[self.precision]
         self.width = hub.width(folder)
-        self._loading = threading.Lock()
+        self._loading, self._lent = threading.RLock(), False
 
     def fingerprint(self) -> str:
         """`auto` counts as itself: a model made where bf16 is fast may serve where it is not, within the tolerance."""
@@ -58,15 +69,52 @@ class TransformerEncoder:
         if not samples:
             return np.zeros((0, self.width), dtype=np.float32)
         with self._loading:
-            network = self._network
+            network = self._copied() if self._lent else self._network
         return network.encode([sample["text"] for sample in samples], tick)
+
+    def network(self) -> nn.Module:
+        """In float32. From now on somebody may train it, so `encode` looks at it afresh."""
+        with self._loading:
+            self._lent = True
+            return self._made
+
+    def batch(self, samples: Sequence[Sample]) -> Mapping[str, Tensor]:
+        from speciate_text.pooled import padded
+
+        ids, mask = padded(self._tokens.of([sample["text"] for sample in samples]), self._tokens.pad)
+        return {"input_ids": ids, "attention_mask": ids.new_ones(ids.shape) if mask is None else mask}
+
+    def make(self, precision: str) -> nn.Module:
+        """The network: `input_ids` and `attention_mask` in, [n, width] out."""
+        from speciate_text.pooled import Pooled
+
+        return Pooled(hub.load_model(self.folder, precision), self.pooling)
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        from speciate_text.network import Tokens
+
+        return Tokens(hub.load_tokenizer(self.folder), self.options.max_tokens)
+
+    @cached_property
+    def _made(self) -> nn.Module:
+        return self.make("fp32")
 
     @cached_property
     def _network(self) -> Network:
+        return self._runner(self.make(self.precision))
+
+    def _copied(self) -> Network:
+        """What is being trained may be in the middle of a step, and on its way to another precision."""
+        import torch
+
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        return self._runner(copy.deepcopy(self._made).to(dtype))
+
+    def _runner(self, module: nn.Module) -> Network:
         from speciate_text.network import Network
 
-        chosen = self.options
-        return Network(self.folder, self.precision, self.pooling, chosen.max_tokens, chosen.batch_tokens)
+        return Network(self._tokens, module, self.width, self.options.batch_tokens)
 
 
 class MiniLM(TransformerEncoder):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from speciate import Sample, UsageError
 from speciate_text.options import HashNgramsOptions
 
-__all__ = ["HashNgrams"]
+__all__ = ["HashNgrams", "as_bytes", "check_lengths", "hashed"]
 
 Hashes = tuple[NDArray[np.uint64], NDArray[np.int64]]  # and whose text each is of
 VERSION = "hash-ngrams 1"
@@ -28,9 +28,7 @@ class HashNgrams:
     tolerance = 0.0
 
     def __init__(self, options: HashNgramsOptions) -> None:
-        if not 1 <= options.low <= options.high <= 16:
-            asked = f"base.low={options.low} base.high={options.high}"
-            raise UsageError(asked, "n-grams are from 1 to 16 bytes long, low first", "type base.low=2 base.high=4")
+        check_lengths(options.low, options.high)
         if options.width < 16:
             raise UsageError(f"base.width={options.width}", "it is at least 16", "type base.width=2048")
         self.options, self.width = options, options.width
@@ -54,7 +52,7 @@ class HashNgrams:
         chunk: list[bytes] = []
         size = 0
         for sample in samples:
-            text = f" {' '.join(sample['text'].lower().split())} ".encode(errors="replace")
+            text = as_bytes(sample["text"])
             if chunk and (len(chunk) == most or size + len(text) > CHUNK_BYTES):
                 yield chunk
                 chunk, size = [], 0
@@ -64,11 +62,8 @@ class HashNgrams:
             yield chunk
 
     def _vectors(self, texts: list[bytes]) -> NDArray[np.float64]:
-        data = np.frombuffer(b"".join(texts), dtype=np.uint8)
-        owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
         counts = np.zeros(len(texts) * self.width)
-        for hashes, owners in [*self._ngrams(data, owner), _words(data, owner)]:
-            mixed = _mix(hashes)
+        for mixed, owners in hashed(texts, self.options.low, self.options.high):
             cells = owners * self.width + (mixed % np.uint64(self.width)).astype(np.int64)
             signs = np.where(mixed >> np.uint64(63), 1.0, -1.0)
             counts += np.bincount(cells, signs, len(counts))
@@ -78,15 +73,35 @@ class HashNgrams:
         vectors: NDArray[np.float64] = table / np.maximum(lengths, 1e-12)
         return vectors
 
-    def _ngrams(self, data: NDArray[np.uint8], owner: NDArray[np.int64]) -> Iterator[Hashes]:
-        """Rolling hashes of every run of n bytes inside one text, and whose text it is."""
-        rolled = np.zeros(len(data), dtype=np.uint64)
-        for n in range(1, self.options.high + 1):
-            ends = data[n - 1 :].astype(np.uint64) + np.uint64(1)
-            rolled = rolled[: len(ends)] * np.uint64(FACTOR) + ends
-            if n >= self.options.low:
-                inside = owner[: len(ends)] == owner[n - 1 :]
-                yield rolled[inside], owner[: len(ends)][inside]
+
+def as_bytes(text: str) -> bytes:
+    """What is hashed of a text: lower case, one space between words and around them."""
+    return f" {' '.join(text.lower().split())} ".encode(errors="replace")
+
+
+def hashed(texts: list[bytes], low: int, high: int) -> Iterator[Hashes]:
+    """Hashes of the n-grams of each length, and of the words, each with whose text it is of."""
+    data = np.frombuffer(b"".join(texts), dtype=np.uint8)
+    owner = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
+    for hashes, owners in [*_ngrams(data, owner, low, high), _words(data, owner)]:
+        yield _mix(hashes), owners
+
+
+def check_lengths(low: int, high: int) -> None:
+    if not 1 <= low <= high <= 16:
+        asked = f"base.low={low} base.high={high}"
+        raise UsageError(asked, "n-grams are from 1 to 16 bytes long, low first", "type base.low=2 base.high=4")
+
+
+def _ngrams(data: NDArray[np.uint8], owner: NDArray[np.int64], low: int, high: int) -> Iterator[Hashes]:
+    """Rolling hashes of every run of n bytes inside one text, and whose text it is."""
+    rolled = np.zeros(len(data), dtype=np.uint64)
+    for n in range(1, high + 1):
+        ends = data[n - 1 :].astype(np.uint64) + np.uint64(1)
+        rolled = rolled[: len(ends)] * np.uint64(FACTOR) + ends
+        if n >= low:
+            inside = owner[: len(ends)] == owner[n - 1 :]
+            yield rolled[inside], owner[: len(ends)][inside]
 
 
 def _words(data: NDArray[np.uint8], owner: NDArray[np.int64]) -> Hashes:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["HFOptions", "HashNgramsOptions", "MiniLMOptions", "TextOptions"]
+__all__ = [
+    "HFLanguageOptions",
+    "HFOptions",
+    "HashNgramsOptions",
+    "MiniLMOptions",
+    "NgramNetOptions",
+    "SmolLM2Options",
+    "TextOptions",
+]
 
 
 @dataclass
@@ -44,3 +52,35 @@ class HashNgramsOptions:
     width: int = 2048
     low: int = 2  # the shortest character n-gram, in bytes
     high: int = 4  # the longest one
+
+
+@dataclass
+class NgramNetOptions:
+    """A small network over hashed n-grams, from nothing."""
+
+    width: int = 128
+    buckets: int = 32_768  # n-grams that share one share a vector
+    low: int = 3
+    high: int = 4
+    dropout: float = 0.1
+    seed: int = 0  # of the weights it starts from
+
+
+@dataclass
+class SmolLM2Options:
+    """SmolLM2-135M-Instruct, and what may be chosen about any language model."""
+
+    max_tokens: int = 1024  # of a text, and of an answer; what is longer is cut
+    system: str = ""  # what it is told before each text; by default what its makers wrote
+    chat: str = "auto"  # yes: as a chat, by the model's own template; no: the text as it is; auto: a chat where it can
+    between: str = "\n"  # what stands between a text and its answer, where it is no chat
+    precision: str = "auto"  # fp32, bf16, or auto: bf16 where this machine has instructions for it
+    batch_tokens: int = 0  # tokens in a batch; 0 takes 1,024 to encode and 4,096 to answer on a CPU, 65,536 on a GPU
+
+
+@dataclass
+class HFLanguageOptions(SmolLM2Options):
+    """Any causal language model of transformers."""
+
+    id: str = ""  # a hub id, or a local folder
+    revision: str = ""  # a commit, tag or branch on the hub

@@ -1,6 +1,7 @@
 """The Reader of texts: rows of JSONL, CSV, TSV and Parquet files, and whole TXT files.
 
-A row is the text under `text` and every other column as it is. Folder names of TXT files come as `folder`.
+A row is the text under `text` and every other column as it is. Folder names of TXT files come as `folder`. A chat (a
+list of messages with role and content) becomes JSON; where the assistant has the last word, that is the row's label.
 """
 
 from __future__ import annotations
@@ -17,7 +18,20 @@ from speciate_text.options import TextOptions
 
 __all__ = ["TextReader"]
 
-GUESSES = ("text", "sentence", "content", "body", "document", "message", "review", "comment", "abstract", "title")
+GUESSES = (
+    "text",
+    "sentence",
+    "content",
+    "body",
+    "document",
+    "message",
+    "review",
+    "comment",
+    "abstract",
+    "title",
+    "prompt",
+    "messages",
+)
 RESERVED = frozenset({"text", "id", "source", "row", "added_in"})  # ours or the store's; a file's own gets "_" behind
 PLAIN = (str, bool, int, float, bytes)
 
@@ -35,8 +49,8 @@ class TextReader:
         column = ""
         for place, record in records(path, self.options):
             column = column or self._column(path, record)
-            text = _text(record, column, f"{place} of {path.name}" if place else path.name)
-            yield {"text": text} | _others(record, column)
+            where = f"{place} of {path.name}" if place else path.name
+            yield (_chat(record.get(column)) or {"text": _text(record, column, where)}) | _others(record, column)
         if not column:
             exists = "a file needs at least one row of text" + (" under its header" if path.stat().st_size else "")
             raise SpeciateError(f"{path.name} is empty", exists, "leave it out")
@@ -74,6 +88,17 @@ def _text(record: Mapping[str, Any], column: str, where: str) -> str:
     if not text or text.isspace():
         raise SpeciateError(f"{where} has no text", f"its {column} is blank", "fill it in or remove it")
     return text
+
+
+def _chat(value: Any) -> Row | None:
+    """Messages as JSON, and what the assistant said last as the label; nothing where it is no chat."""
+    messages = value if isinstance(value, list) else ()
+    if not messages or not all(isinstance(one, dict) and {"role", "content"} <= one.keys() for one in messages):
+        return None
+    *before, last = messages
+    if before and last["role"] == "assistant":
+        return {"text": json.dumps(before, ensure_ascii=False), "label": str(last["content"])}
+    return {"text": json.dumps(messages, ensure_ascii=False)}
 
 
 def _others(record: Mapping[str, Any], column: str) -> Row:

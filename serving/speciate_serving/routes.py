@@ -1,9 +1,9 @@
-"""The routes: predict, health, models, metrics."""
+"""The routes: predict, at once or in pieces, health, models, metrics."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from speciate import Row
+from speciate import Row, SpeciateError
 from speciate.errors import unknown
 from speciate_serving import body
 from speciate_serving.metrics import Metrics
 from speciate_serving.refusal import Json, Refusal
+from speciate_serving.stream import streamed
 from speciate_serving.worker import Worker
 
 if TYPE_CHECKING:
@@ -42,18 +43,14 @@ class Routes:
     def all(self) -> list[Route]:
         return [
             Route("/v1/predict/{name}", self.predict, methods=["POST"]),
+            Route("/v1/predict/{name}/stream", self.stream, methods=["POST"]),
             Route("/v1/models", self.cards, methods=["GET"]),
             Route("/health", self.health, methods=["GET"]),
             Route("/metrics", self.counts, methods=["GET"]),
         ]
 
     async def predict(self, request: Request) -> Response:
-        name = request.path_params["name"]
-        model = self.models.get(name)
-        if model is None:
-            raise Refusal(404, "model_not_found", unknown("model", name, self.models, "ask GET /v1/models"))
-        request.state.model = name  # what the request is counted under
-        self.worker.check()
+        name, model = self._asked(request)
         kind = body.content_type(request)
         if kind == "application/json":
             rows, listed = body.rows_of(await request.body(), self.lent)
@@ -62,6 +59,23 @@ class Routes:
             take = self._form if kind == "multipart/form-data" else self._raw
             outputs, listed = await take(request, name, model), False
         return Json(_answer(request.state.id, model.name, outputs, listed))
+
+    async def stream(self, request: Request) -> Response:
+        """One row, and its answer as it comes."""
+        name, model = self._asked(request)
+        rows, _ = body.rows_of(await request.body(), self.lent)
+        if len(rows) != 1:
+            error = SpeciateError("a stream answers one row", f"there are {len(rows)}", f"ask /v1/predict/{name}")
+            raise Refusal(400, "bad_rows", error)
+
+        def pieces() -> Iterator[str]:
+            with self.metrics.timed(name):
+                yield from model.stream(rows[0])
+
+        def done(text: str) -> Row:
+            return _answer(request.state.id, model.name, [{"text": text}], listed=False)
+
+        return await streamed(self.worker, pieces, partial(_gone, request), done)
 
     async def health(self, request: Request) -> Response:
         return Json({"status": "ok", "models": sorted(self.models)})
@@ -102,17 +116,29 @@ class Routes:
             with self.metrics.timed(name):
                 return work()
 
-        async def gone() -> None:
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
+        return await self.worker.do(timed, partial(_gone, request))
 
-        return await self.worker.do(timed, gone)
+    def _asked(self, request: Request) -> tuple[str, Model]:
+        """The model of a request, if there is a place for it in the line."""
+        name = request.path_params["name"]
+        model = self.models.get(name)
+        if model is None:
+            raise Refusal(404, "model_not_found", unknown("model", name, self.models, "ask GET /v1/models"))
+        request.state.model = name  # what the request is counted under
+        self.worker.check()
+        return name, model
 
     def _card(self, name: str, model: Model) -> dict[str, Any]:
         info = model.info
         about = {"format": model.format.name, "task": info.get("task"), "labels": info.get("labels")}
         created = _seconds(info.get("created"), self.started)
         return {"id": name, "object": "model", "created": created, "owned_by": "speciate", **about}
+
+
+async def _gone(request: Request) -> None:
+    """Returns when nobody waits for the answer any more."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _answer(id: str, model: str, outputs: list[Row], listed: bool) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_a_folder_without_safetensors_or_with_half_the_weights_is_refused(tmp_pa
     tensors = load_file(folder() / "model.safetensors")
     kept = {name: tensor for name, tensor in tensors.items() if "layer.5." not in name}
     save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(SpeciateError, match="not a whole encoder"):
+    with pytest.raises(SpeciateError, match="not a whole model"):
         encode(half, ["x"])
 
 
@@ -173,3 +173,32 @@ print(json.dumps([light, heavy]))
 def test_loading_prints_nothing(capfd):
     assert encode(MiniLM(MiniLMOptions()), ["hello"]).shape == (1, 384)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_the_network_over_a_batch_is_what_encode_gives(pooling):
+    """So that what is trained is what is served: with padding, alone, and after the weights have moved."""
+    import torch
+
+    encoder = HF(HFOptions(id=str(folder()), precision="fp32", pooling=pooling, max_tokens=32))
+    samples, before = [{"text": text} for text in TEXTS[:8]], encode(encoder, TEXTS[:8])
+    network = encoder.network()
+    assert network is encoder.network()
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+    given = encoder.batch(samples)
+    assert set(given) == {"input_ids", "attention_mask"}
+    with torch.inference_mode():
+        together, alone = network(**given).numpy(), network(**encoder.batch(samples[:1])).numpy()
+    assert np.abs(together - before).max() < 1e-5
+    assert np.abs(alone - before[:1]).max() < 1e-5
+    network.train()
+    network(**given).sum().backward()
+    silent = [name for name, p in network.named_parameters() if p.grad is None]
+    assert silent == []  # DDP waits for every one of them
+    with torch.no_grad():
+        next(network.parameters()).mul_(1.5)
+    moved = encode(encoder, TEXTS[:8])
+    network.eval()
+    with torch.inference_mode():
+        assert np.abs(network(**given).numpy() - moved).max() < 1e-5
+    assert np.abs(moved - before).max() > 1e-3

@@ -9,6 +9,7 @@ from speciate_trainers.tasks import options as t
 HERE, NEEDS = "speciate_trainers", ("lightning", "torch")
 PIP: dict[str, Any] = {"requires": NEEDS, "install": "speciate[train]"}
 LORA: dict[str, Any] = {"requires": (*NEEDS, "peft"), "install": "speciate[lora]"}
+WORDS: dict[str, Any] = {"needs": "language", "watched": "perplexity", "options": o.GenerateOptions}
 TUNED, EVERY, PROBED = f"{HERE}.tuned:TunedPredictor", ("*",), ("classify", "multilabel", "regress")
 
 
@@ -21,6 +22,7 @@ def speciate_tasks() -> list[TaskKind]:
         _task("embed", "vectors that are near where labels are the same", "retrieval_map", options=t.EmbedOptions),
         _task("segment", "a class for each pixel or voxel", "dice", needs="places", options=o.SegmentOptions),
         _task("tag", "a label for each residue", "tag_accuracy", needs="places"),
+        _task("generate", "words that go on from a text", "token_f1", **WORDS),
     ]
 
 

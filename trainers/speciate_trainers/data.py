@@ -30,6 +30,7 @@ class Batch:
     truth: NDArray[Any]  # the targets as a scorer takes them
     weights: Tensor | None = None  # how much each row counts
     sizes: list[tuple[int, ...]] = field(default_factory=list)  # of the samples, where places are learnt
+    tokens: int = 0  # what a budget of tokens counts: rows, where there are no tokens
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -58,14 +59,25 @@ class Collate:
         sizes = self.sizes([sample for sample, _ in pairs]) if self.sizes else []
         self.task.check(truth, sizes, rows)
         weights = None if self.weights is None else torch.tensor([self.weights[str(row["label"])] for row in rows])
+        shown = [self.task.shown(sample, target) for (sample, _), target in zip(pairs, truth, strict=True)]
+        inputs = dict(self.inputs(shown))
         return Batch(
             ids=[str(row["id"]) for row in rows],
-            inputs=dict(self.inputs([sample for sample, _ in pairs])),
+            inputs=inputs,
             targets=self.task.tensor(truth),
             truth=truth,
             weights=weights,
             sizes=sizes,
+            tokens=_tokens(inputs) or len(pairs),
         )
+
+
+def _tokens(inputs: Mapping[str, Tensor]) -> int:
+    """Of text: without what is padded."""
+    counted = inputs.get("attention_mask")
+    if counted is not None:
+        return int(counted.sum())
+    return inputs["input_ids"].numel() if "input_ids" in inputs else 0
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -11,15 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from speciate import Sample, SpeciateError
+from speciate import Row, Sample, SpeciateError
 from speciate.contracts import Encoder
 from speciate.task import Examples, Task
 from speciate_trainers.fixed import with_network
 from speciate_trainers.parts import part, sizes_of
 
 __all__ = ["TunedPredictor"]
-
-BATCH = 8
 
 
 class TunedPredictor:
@@ -39,23 +37,33 @@ class TunedPredictor:
         self._lock = threading.Lock()  # a network may keep state while it is asked
 
     def predict(self, examples: Examples) -> NDArray[Any]:
-        found = [self._answers(some) for some in _batches(examples)]
+        found = [self._answers(*some) for some in _batches(examples, self.task.at_once)]
         return np.concatenate(found) if found else self._nothing()
 
-    def _answers(self, samples: list[Sample]) -> NDArray[Any]:
-        inputs = {name: tensor.to(self.device) for name, tensor in self.encoder.batch(samples).items()}
+    def stream(self, sample: Sample) -> Iterator[str]:
+        """The answer in pieces, as they come, where the task has such."""
+        with self._lock:
+            yield from self.task.pieces(self.encoder, sample)
+
+    def _answers(self, samples: list[Sample], rows: list[Row]) -> NDArray[Any]:
         sizes = self._sizes(samples) if self._sizes else []
         with self._lock, torch.inference_mode():
-            return self.task.answered(self.head(self.network(**inputs)), sizes)
+            return self.task.answer(self.encoder, self._scores, samples, rows, sizes)
+
+    def _scores(self, samples: Sequence[Sample]) -> torch.Tensor:
+        inputs = {name: tensor.to(self.device) for name, tensor in self.encoder.batch(samples).items()}
+        found: torch.Tensor = self.head(self.network(**inputs))
+        return found
 
     def _nothing(self) -> NDArray[Any]:
-        return np.zeros((0, *(self.task.shape() or ())))
+        shape = self.task.shape()
+        return self.task.answers([]) if shape is None else np.zeros((0, *shape))
 
 
-def _batches(examples: Examples) -> Iterator[list[Sample]]:
-    samples = iter(examples.each())
-    while some := list(islice(samples, BATCH)):
-        yield some
+def _batches(examples: Examples, size: int) -> Iterator[tuple[list[Sample], list[Row]]]:
+    pairs = zip(examples.each(), examples.rows, strict=True)
+    while some := list(islice(pairs, size)):
+        yield [sample for sample, _ in some], [row for _, row in some]
 
 
 def _put(module: torch.nn.Module, prefix: str, tensors: Mapping[str, NDArray[Any]]) -> None:
