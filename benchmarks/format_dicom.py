@@ -1,7 +1,7 @@
 """DICOM beside bare pydicom: `python benchmarks/format_dicom.py [--files N] [--dry]`.
 
 Slices of 512 x 512 x 16 bits. Bare: dcmread and pixel_array in a loop. Ours: the Reader, with de-identification; then
-decode, and the key that tells series apart.
+decode, likeness, and the key that tells series apart.
 """
 
 import os
@@ -15,6 +15,7 @@ from bench import BESIDE, bar, beside, cpu, options, record
 
 from speciate_dicom.example import body, picture, save
 from speciate_dicom.geometry import key_of
+from speciate_dicom.near import pictures
 from speciate_dicom.options import DicomOptions, SliceOptions
 from speciate_dicom.slices import SliceReader
 from speciate_dicom.volumes import DicomReader
@@ -38,6 +39,7 @@ def main():
             "bare pydicom: dcmread, pixel_array": lambda: bare(files),
             "dicom-slices: read, de-identified": lambda: [list(slices.read(path)) for path in files],
             "dicom-slices: decode": lambda: [slices.decode(row) for _ in files],
+            "dicom-slices: likeness": lambda: pictures([row] * count),
             "dicom: key of a file": lambda: [key_of(path) for path in files],
             "dicom: read a series": lambda: list(volumes.read_all(files)),
             "dicom: decode to 64 x 128 x 128, over all files": lambda: volumes.decode(volume),

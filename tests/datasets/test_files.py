@@ -49,6 +49,23 @@ def kept(ws):
     return [path for path in (ws.root / "blobs").rglob("*") if path.is_file()]
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_a_reader_made_is_taken_as_it_is(links, tmp_path, monkeypatch):
+    """Not copied, where the file system has links; it is the same file to a reader that goes on with it."""
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
+    made = tmp_path / keep.SCRATCH / "1" / "made.txt"
+    made.parent.mkdir(parents=True)
+    made.write_text("one two")
+    keeper = keep.Keeper(tmp_path, refer=False)
+    kept = tmp_path / keeper(made)["uri"].removeprefix(f"{tmp_path.name}/")
+    assert (kept.read_text(), made.read_text()) == ("one two", "one two")
+    assert kept.samefile(made) == links
+    again = keep.Keeper(tmp_path, refer=False)(made)
+    assert again["uri"] == keeper(made)["uri"]
+    assert [path for path in (tmp_path / keep.BLOBS).rglob("*") if path.is_file()] == [kept]
+
+
 def test_a_file_of_many_rows_is_kept_once(ws, write):
     folder = write(a_tape="one two three", b_tape="four", c_tape="one two three")
     added = ws.add("d", folder)

@@ -18,7 +18,7 @@ from pyarrow import parquet
 
 import speciate
 from speciate import SpeciateError, UsageError
-from speciate_datasets import ingest, spool
+from speciate_datasets import ingest, spool, stored
 from speciate_datasets.store import Store
 
 
@@ -423,3 +423,12 @@ def test_memory_stays_bounded(tmp_path, words):
     there, grown = map(int, done.stdout.split())
     assert there == rows
     assert grown < 1024, f"{grown} MB"
+
+
+@pytest.mark.parametrize("name", ["a", "z"])
+def test_hashes_are_of_the_same_bytes_in_the_same_order(name):
+    """Whether the content is read once for both, as where its name comes first, or twice."""
+    content, others = stored._hashed({name: b"x" * 100}), stored._hashed({"label": "y", "group": "g"})
+    both = {"id": stored.row_hash({name: b"x" * 100})}
+    both["digest"] = stored.row_hash({name: b"x" * 100, "label": "y", "group": "g"})
+    assert stored._hashes(content, others) == both
