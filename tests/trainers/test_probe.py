@@ -11,6 +11,7 @@ from speciate_trainers.options import ProbeOptions
 from speciate_trainers.predictor import ProbePredictor
 from speciate_trainers.probe import Head, ProbeTrainer
 from speciate_trainers.tasks.classify import Classify
+from speciate_trainers.tasks.multilabel import Multilabel
 from speciate_trainers.tasks.regress import Regress
 
 LABELS = ("a", "b", "c")
@@ -39,7 +40,7 @@ def clouds():
 @pytest.fixture
 def fit(tmp_path):
     def fit(task, train, dev=None, seed=0, trainer=None, **options):
-        empty = (np.zeros((0, train[0].shape[1])), np.zeros(0))
+        empty = (train[0][:0], train[1][:0])
         parts = (examples(task, *part) for part in (train, dev or empty))
         job = Job(*parts, task=task, seed=seed, folder=tmp_path, progress=StageClock(True), trainer=trainer or {})
         return ProbeTrainer(ProbeOptions(**options)).fit(job)
@@ -162,3 +163,38 @@ def test_an_answer_does_not_depend_on_the_batch(fit, clouds):
     alone = np.concatenate([answers(tensors, task, test[0][i : i + 1]) for i in range(64)])
     assert np.abs(whole - alone).max() < 1e-12
     assert np.allclose(whole.sum(1), 1)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_several_labels_are_as_many_classifiers(fit, balanced):
+    random = np.random.default_rng(0)
+    features = random.normal(size=(400, 6)).astype(np.float32)
+    targets = (features[:, :3] + 0.5 * random.normal(size=(400, 3)) > (0, 0.5, 1)).astype(float)
+    task = Multilabel(LABELS)
+    found = answers(fit(task, (features, targets), c=[1.0], balanced=balanced), task, features)
+    for label in range(3):
+        theirs = LogisticRegression(C=1.0, max_iter=2000, tol=1e-9, class_weight="balanced" if balanced else None)
+        wanted = theirs.fit(features, targets[:, label]).predict_proba(features)[:, 1]
+        assert np.abs(found[:, label] - wanted).max() < 0.01
+
+
+def test_several_values_are_as_many_regressions(fit):
+    random = np.random.default_rng(0)
+    features = random.normal(size=(200, 5)).astype(np.float32)
+    targets = features @ random.normal(size=(5, 2)) * (1, 40) + (0, 7) + random.normal(size=(200, 2)) * (1, 40)
+    both, one = Regress(("a", "b")), Regress()
+    found = answers(fit(both, (features, targets), c=[1.0]), both, features)
+    alone = [answers(fit(one, (features, targets[:, i]), c=[1.0]), one, features) for i in range(2)]
+    assert found.shape == (200, 2)
+    assert (np.abs(found - np.stack(alone, axis=1)) / targets.std(axis=0)).max() < 1e-3
+
+
+def test_the_spread_is_that_on_the_dev_rows(fit):
+    random = np.random.default_rng(0)
+    features = random.normal(size=(600, 3)).astype(np.float32)
+    targets = features @ (1.0, 2.0, 3.0) * 10 + 100 + 5 * random.normal(size=600)
+    task = Regress((), {"uncertainty": True})
+    found = answers(fit(task, (features[:300], targets[:300]), (features[300:], targets[300:])), task, features)
+    assert found.shape == (600, 2)
+    assert len(set(found[:, 1])) == 1
+    assert abs(found[0, 1] - 5) < 0.5
