@@ -24,6 +24,14 @@ class TestEmbed(TaskContract):
     name = "embed"
 
 
+class TestSegment(TaskContract):
+    name = "segment"
+
+
+class TestTag(TaskContract):
+    name = "tag"
+
+
 class TestFull(MethodContract):
     name, options = "full", QUICK
 
