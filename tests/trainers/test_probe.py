@@ -1,10 +1,13 @@
 """The probe against scikit-learn, against the closed form, and against itself."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from speciate import Job, SpeciateError, UsageError
+from speciate.journal import RunJournal, metrics, notes
 from speciate.progress import StageClock
 from speciate.task import Examples
 from speciate_trainers.options import ProbeOptions
@@ -92,6 +95,25 @@ def test_dev_chooses_c(fit, clouds, monkeypatch):
     solved.clear()
     fit(task, train, dev, c=strengths, refit=False)
     assert {n for _, n in solved} == {60}
+
+
+def test_the_dev_score_is_of_a_head_that_has_not_seen_the_dev_rows(clouds, tmp_path):
+    """What a search steers by, though the head that is kept has learnt from the dev rows, too."""
+    task, train, dev = Classify(LABELS), clouds(40, 1), clouds(300, 2)
+    parts = [examples(task, *part) for part in (train, dev)]
+
+    def judge(found, targets):
+        return float((found.argmax(1) == targets).mean())
+
+    job = Job(*parts, task=task, seed=0, folder=tmp_path, progress=StageClock(True), judge=judge)
+    alone = answers(ProbeTrainer(ProbeOptions(refit=False)).fit(job), task, dev[0])
+    kept = ProbeTrainer(ProbeOptions()).fit(dataclasses.replace(job, journal=RunJournal(tmp_path)))
+    found = metrics(tmp_path)
+    ((step, score),) = found["dev"]
+    assert score == judge(alone, dev[1]) < judge(answers(kept, task, dev[0]), dev[1])
+    losses = dict(found["dev_loss"])
+    assert losses[step] == min(losses.values())
+    assert notes(tmp_path)["chosen"] == {"c": sorted(ProbeOptions().c)[step - 1]}
 
 
 def test_the_same_seed_gives_the_same_bits(fit, clouds):

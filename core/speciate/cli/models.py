@@ -38,7 +38,11 @@ def run(
 
 @app.command()
 def tune(words: Words = None, workspace: Where = None, as_json: Json = False) -> None:
-    """Search the best settings: `speciate tune text/lora dataset=NAME space.method.lr=log(1e-5,1e-3) trials=20`."""
+    """Search the best settings on the dev rows: `speciate tune text/probe dataset=NAME "space.KEY=log(1,9)" trials=20`.
+
+    The same command again goes on. budget=30m ends it, pruner=none|median|halving, name=NAME; a space is log(low,high),
+    uniform(low,high), int(low,high), logint(low,high) or a list.
+    """
     show(as_json, Workspace(workspace, quiet=as_json).tune("", *recipe(words)), "tuned")
 
 
