@@ -106,15 +106,15 @@ class TaskContract(Contract):
         assert torch.isfinite(last).all(), "the loss is not finite"
         assert float(last.mean()) < float(first.mean()), "learning does not lower the loss"
         assert float(last.mean()) < float(wrong.mean()), "right answers cost more than wrong ones"
-        answers = task.decide(scores).numpy()
+        answers = decided(task, scores)
         check_answers("decide", task, answers)
         found, prior = self.score(task, answers, targets), self.score(task, task.prior(targets, ROWS), targets)
         assert found > prior, f"{task.primary} after learning is {found:.4g}, of the prior {prior:.4g} (more is better)"
 
     def test_a_row_is_decided_alone(self, task: Task, targets: NDArray[Any]) -> None:
         scores, _, _ = self.learnt(task, targets)
-        alone = np.concatenate([task.decide(scores[i : i + 1]).numpy() for i in range(ROWS)])
-        assert task.gap(task.decide(scores).numpy(), alone) <= 1e-9, "an answer depends on the rows beside it"
+        alone = np.concatenate([decided(task, scores[i : i + 1]) for i in range(ROWS)])
+        assert task.gap(decided(task, scores), alone) <= 1e-9, "an answer depends on the rows beside it"
 
     def test_a_teacher_is_near_itself(self, task: Task, targets: NDArray[Any]) -> None:
         """Nobody is nearer to a teacher's answers than who gives the same."""
@@ -132,12 +132,10 @@ class TaskContract(Contract):
         """Scores of a head that has learnt the targets by heart; the loss before and after."""
         import torch
 
-        if self.declaration.needs != "vector":
+        if self.declaration.needs not in ("vector", "places"):
             pytest.skip(f"it is learnt from {self.declaration.needs}, which is not made up here")
         torch.manual_seed(0)
-        kinds = np.unique(targets.reshape(ROWS, -1), axis=0, return_inverse=True)[1].reshape(-1)
-        vectors = torch.from_numpy(np.eye(max(8, kinds.max() + 1), dtype=np.float32)[kinds])
-        vectors = vectors + 0.05 * torch.randn(vectors.shape)
+        vectors = told_apart(task, targets)
         head, wanted = task.head(vectors.shape[1], targets), task.tensor(targets)
         first = task.loss(head(vectors), wanted).detach()
         parameters = list(head.parameters())
@@ -162,6 +160,24 @@ def rows(example: Example, n: int = ROWS) -> list[Row]:
     """Rows with the example's labels, each as often as the others."""
     labels = example[1]
     return [{"id": f"{i:04}", "label": labels[i % len(labels)]} for i in range(n)]
+
+
+def told_apart(task: Task, targets: NDArray[Any]) -> Any:
+    """What a good base would give for these targets: another vector for each, or for each label of a place."""
+    import torch
+
+    if task.needs == "places":
+        kinds = task.tensor(targets).long().clamp(min=0)
+    else:
+        found = np.unique(targets.reshape(ROWS, -1), axis=0, return_inverse=True)[1]
+        kinds = torch.from_numpy(found.reshape(-1))
+    vectors = torch.nn.functional.one_hot(kinds, max(8, int(kinds.max()) + 1)).float().movedim(-1, 1)
+    return vectors + 0.05 * torch.randn(vectors.shape)
+
+
+def decided(task: Task, scores: Any) -> NDArray[Any]:
+    """Answers to scores; of places, in the size of the scores."""
+    return task.answered(scores, [tuple(scores.shape[2:])] * len(scores))
 
 
 def posed(catalog: Catalog, name: str, n: int = ROWS) -> list[tuple[Task, NDArray[Any]]]:
