@@ -123,7 +123,7 @@ def hashes(folder: Path, also: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def load_model(folder: Path, precision: str = "fp32", kind: str = "AutoModel") -> Any:
-    """The network, from safetensors only, and only if all of it is there."""
+    """The network, from safetensors only, and only if all of it is there; `kind` is transformers' word for it."""
     import torch
     import transformers
 
@@ -134,7 +134,7 @@ def load_model(folder: Path, precision: str = "fp32", kind: str = "AutoModel") -
     missing = sorted(key for key in info["missing_keys"] if not any(part in key for part in UNUSED))
     if missing:
         exists = f"{len(missing)} of its weights are not in the files, such as {missing[0]}"
-        raise SpeciateError(f"{folder} is not a whole encoder", exists, "download it again, or give another model")
+        raise SpeciateError(f"{folder} is not a whole model", exists, "download it again, or give another model")
     return model.eval()
 
 
@@ -157,7 +157,7 @@ def quietly(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError) as error:
-        raise SpeciateError(f"{folder} cannot be loaded as an encoder", _first_line(error), WHOLE) from error
+        raise SpeciateError(f"{folder} cannot be loaded", _first_line(error), WHOLE) from error
     finally:
         logging.set_verbosity(level)
         if bars:

@@ -159,13 +159,12 @@ class Task:
     def answer(
         self,
         encoder: Any,
-        scores: Callable[[Sequence[Sample]], Tensor],
+        head: Callable[[Sequence[Sample]], NDArray[Any]],
         samples: Sequence[Sample],
         rows: Sequence[Row],
-        sizes: Sequence[tuple[int, ...]],
     ) -> NDArray[Any]:
-        """What a trained base says of samples; `scores` are those of its head. Rows may hold their labels."""
-        return self.answered(scores(samples), sizes)
+        """What a trained base says of samples: by default what its `head` answers. Rows may hold their labels."""
+        return head(samples)
 
     def pieces(self, encoder: Any, sample: Sample) -> Iterator[str]:
         """The answer to a sample in pieces, as they come."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from speciate_text.options import SmolLM2Options
+from speciate_text.options import LanguageOptions
 
 __all__ = ["Dialogue", "messages_of"]
 
@@ -18,7 +18,7 @@ PROBE = "~answer~"
 class Dialogue:
     """A tokenizer, and the form in which it gives a model texts."""
 
-    def __init__(self, tokenizer: Any, options: SmolLM2Options, stops: Sequence[int]) -> None:
+    def __init__(self, tokenizer: Any, options: LanguageOptions, stops: Sequence[int]) -> None:
         self.tokenizer, self.options = tokenizer, options
         self.chat = options.chat == "yes" or (options.chat == "auto" and bool(tokenizer.chat_template))
         self.bos = self._bos()

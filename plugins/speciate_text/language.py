@@ -17,7 +17,7 @@ from speciate import Sample, hub
 from speciate.contracts import Said
 from speciate.errors import unknown
 from speciate_text.bases import TransformerEncoder
-from speciate_text.options import HFLanguageOptions, SmolLM2Options
+from speciate_text.options import HFLanguageOptions, LanguageOptions
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -30,23 +30,20 @@ __all__ = ["HFLanguage", "LanguageModel"]
 
 VERSION = "language 1"  # raise it when the same weights would say something else
 CHATS = ("auto", "yes", "no")
+ELSEWHERE = ("batch_tokens", "download", "id", "revision")  # options that change nothing that is said
 
 
 class LanguageModel(TransformerEncoder):
     """A LanguageEncoder; its vector of a text is the mean of the last hidden states."""
 
-    def __init__(self, folder: Path, options: SmolLM2Options) -> None:
+    def __init__(self, folder: Path, options: LanguageOptions) -> None:
         if options.chat not in CHATS:
             raise unknown("chat", options.chat, CHATS, "type base.chat=auto")
         super().__init__(folder, options)
         self.choices, self._speaking = options, threading.Lock()
 
     def fingerprint(self) -> str:
-        chosen = {
-            name: value
-            for name, value in asdict(self.choices).items()
-            if name not in ("batch_tokens", "id", "revision")
-        }
+        chosen = {name: value for name, value in asdict(self.choices).items() if name not in ELSEWHERE}
         return hashlib.sha256(repr((VERSION, chosen, self.weights())).encode()).hexdigest()
 
     def weights(self) -> Any:

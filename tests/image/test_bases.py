@@ -190,7 +190,7 @@ def test_half_the_weights_are_refused(tmp_path):
     kept = {name: tensor for name, tensor in tensors.items() if "layer.1" not in name and "layers.1" not in name}
     assert len(kept) < len(tensors)
     save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(SpeciateError, match="not a whole encoder"):
+    with pytest.raises(SpeciateError, match="not a whole model"):
         encode(half)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(SpeciateError, match="safetensors"):

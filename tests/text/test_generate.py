@@ -16,6 +16,7 @@ from tiny_lm import tiny_lm
 from speciate import SpeciateError, TaskKind, UsageError
 from speciate.catalog import installed, load
 from speciate.task import Examples
+from speciate.testing import MethodContract
 
 KIND = installed().get(TaskKind, "generate")
 SAYS = {"good day": "runs smooth and quiet all day", "bad smoke": "broke down again with smoke"}
@@ -44,6 +45,25 @@ def walked(tmp_path_factory, folder):
     ws.add("sayings", path)
     words = ["base=hf-language", f"base.id={folder}", "task=generate", "task.max_tokens=8"]
     return ws, ws.run("", *words, "method=full", dataset="sayings", method=QUICK), words
+
+
+class Speaks(MethodContract):
+    """On a base that gives language."""
+
+    base, tasks = "hf-language", ("generate",)
+
+    @pytest.fixture(autouse=True)
+    def chosen_folder(self, folder):
+        type(self).base_options = {"id": str(folder)}
+
+
+class TestFull(Speaks):
+    name, options = "full", {"epochs": 8, "batch_size": 8, "lr": 3e-3}
+
+
+class TestLora(Speaks):
+    name, options = "lora", {"epochs": 10, "batch_size": 8, "lr": 1e-2, "rank": 16, "alpha": 32.0, "keep": "adapter"}
+    task_options = {"max_tokens": 4}  # noqa: RUF012
 
 
 def posed(**options):

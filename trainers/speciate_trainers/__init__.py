@@ -4,30 +4,18 @@ from typing import Any
 
 from speciate import Method, TaskKind, hookimpl
 from speciate_trainers import options as o
-from speciate_trainers.tasks import options as t
 
 HERE, NEEDS = "speciate_trainers", ("lightning", "torch")
 PIP: dict[str, Any] = {"requires": NEEDS, "install": "speciate[train]"}
 LORA: dict[str, Any] = {"requires": (*NEEDS, "peft"), "install": "speciate[lora]"}
-WORDS: dict[str, Any] = {"needs": "language", "watched": "perplexity", "options": o.GenerateOptions}
 TUNED, EVERY, PROBED = f"{HERE}.tuned:TunedPredictor", ("*",), ("classify", "multilabel", "regress")
 
 
 @hookimpl
 def speciate_tasks() -> list[TaskKind]:
-    return [
-        _task("classify", "one of the labels", "accuracy"),
-        _task("multilabel", "any number of the labels", "label_f1", options=t.MultilabelOptions),
-        _task("regress", "a number or several, and how sure each is", "mae", options=t.RegressOptions),
-        _task("embed", "vectors that are near where labels are the same", "retrieval_map", options=t.EmbedOptions),
-        _task("segment", "a class for each pixel or voxel", "dice", needs="places", options=o.SegmentOptions),
-        _task("tag", "a label for each residue", "tag_accuracy", needs="places"),
-        _task("generate", "words that go on from a text", "token_f1", **WORDS),
-    ]
+    from speciate_trainers.tasks.declared import tasks
 
-
-def _task(name: str, summary: str, primary: str, **more: Any) -> TaskKind:
-    return TaskKind(name, summary, f"{HERE}.tasks.{name}:{name.title()}", primary, **more)
+    return tasks()
 
 
 @hookimpl

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = [
-    "DistillOptions",
-    "FullOptions",
-    "GenerateOptions",
-    "LoraOptions",
-    "ProbeOptions",
-    "SegmentOptions",
-    "TrainOptions",
-]
+__all__ = ["DistillOptions", "FullOptions", "LoraOptions", "ProbeOptions", "SegmentOptions", "TrainOptions"]
 
 
 @dataclass
@@ -96,13 +88,3 @@ class DistillOptions(FullOptions):
     key: str = "OPENAI_API_KEY"  # the environment variable that holds the key
     prompt: str = ""  # what such a teacher is told before each row
     parallel: int = 4  # questions that it is asked at once
-
-
-@dataclass
-class GenerateOptions:
-    """How the task generate chooses words."""
-
-    max_tokens: int = 64  # of an answer
-    temperature: float = 0.0  # 0 takes the likeliest word each time; 1 draws as the model believes
-    top_p: float = 1.0  # draw from the likeliest words that together have this probability
-    seed: int = 0  # of what is drawn: the same text has the same answer, whatever else is asked

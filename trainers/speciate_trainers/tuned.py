@@ -46,14 +46,13 @@ class TunedPredictor:
             yield from self.task.pieces(self.encoder, sample)
 
     def _answers(self, samples: list[Sample], rows: list[Row]) -> NDArray[Any]:
-        sizes = self._sizes(samples) if self._sizes else []
         with self._lock, torch.inference_mode():
-            return self.task.answer(self.encoder, self._scores, samples, rows, sizes)
+            return self.task.answer(self.encoder, self._answered, samples, rows)
 
-    def _scores(self, samples: Sequence[Sample]) -> torch.Tensor:
+    def _answered(self, samples: Sequence[Sample]) -> NDArray[Any]:
         inputs = {name: tensor.to(self.device) for name, tensor in self.encoder.batch(samples).items()}
-        found: torch.Tensor = self.head(self.network(**inputs))
-        return found
+        sizes = self._sizes(samples) if self._sizes else []
+        return self.task.answered(self.head(self.network(**inputs)), sizes)
 
     def _nothing(self) -> NDArray[Any]:
         shape = self.task.shape()

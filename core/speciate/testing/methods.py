@@ -108,9 +108,10 @@ class MethodContract(Contract):
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, tmp_path / "w.safetensors")
         saved = self.answers(load_file(tmp_path / "w.safetensors"), job.task, test)
         assert np.array_equal(answers, saved), "the saved tensors answer something else"
-        assert job.judge is not None
-        found, prior = (job.judge(a, test.targets) for a in (answers, job.task.prior(job.train.targets, len(test))))
-        better = found > prior if job.higher_is_better else found < prior
+        primary = self.catalog.get(Evaluator, job.task.primary)
+        given = (answers, job.task.prior(job.train.targets, len(test)))
+        found, prior = (value(self.catalog, primary, Predictions(job.task, a, test.targets)) for a in given)
+        better = found > prior if primary.higher_is_better else found < prior
         assert better, f"on easy data its {job.task.primary} is {found:.3g}, without a model {prior:.3g}"
 
     def test_a_row_is_answered_alone(self, learnt: Learnt) -> None:
@@ -185,7 +186,7 @@ class MethodContract(Contract):
         encoder = self.encoder()
         kind = self.catalog.get(TaskKind, name)
         task = self.catalog.use(kind, "task").pose(dataset.rows(), "easy", dict(self.task_options))
-        primary = self.catalog.get(Evaluator, kind.primary)
+        watched = self.catalog.get(Evaluator, kind.watched or kind.primary)
 
         def encode(examples: Examples) -> NDArray[np.float32]:
             vectors: NDArray[np.float32] = encoder.encode(examples.samples, lambda _: None)
@@ -195,7 +196,7 @@ class MethodContract(Contract):
             return dataset.loader(ids, decode=Pairs(reader).decode, **options)
 
         def judge(answers: NDArray[Any], targets: NDArray[Any]) -> float:
-            return value(self.catalog, primary, Predictions(task, answers, targets))
+            return value(self.catalog, watched, Predictions(task, answers, targets))
 
         train, dev, test = (
             Examples(dataset.rows(s), task, reader.decode, encode, load) for s in ("train", "dev", "test")
@@ -210,7 +211,7 @@ class MethodContract(Contract):
             encoder=self.encoder,
             augment=self.catalog.use(format, "augment") if format.augment else None,
             judge=judge,
-            higher_is_better=primary.higher_is_better,
+            higher_is_better=watched.higher_is_better,
             model=workspace.model,
             seen=lambda model, part: seen(model, dataset, part.rows, format, reader, StageClock(quiet=True)),
         )

@@ -27,6 +27,8 @@ class Generate(Task):
 
     name = "generate"
     primary = "token_f1"
+    pipeline = "text-generation"
+    needs = "language"
     at_once: ClassVar[int] = 64
 
     @classmethod
@@ -66,6 +68,18 @@ class Generate(Task):
         """The share of texts that are not the same."""
         return float((a["text"] != b["text"]).mean()) if len(a) else 0.0
 
+    def says(self) -> str:
+        return "A text."
+
+    @classmethod
+    def examples(cls) -> Sequence[tuple[Mapping[str, Any], Sequence[str]]]:
+        return (({}, ["close valve seven", "nothing to do", "Wie bitte?"]), ({"max_tokens": 4}, ["yes", "no"]))
+
+    def certain(self, targets: NDArray[Any]) -> NDArray[Any]:
+        answers = np.array([(text, 0.5, 2) for text in targets], dtype=ANSWER)
+        answers["nll"] += np.arange(len(targets)) / max(1, len(targets))  # nobody is as sure of every text
+        return answers
+
     def head(self, width: int, targets: NDArray[Any]) -> nn.Module:
         """The base has one of its own."""
         from torch import nn
@@ -101,10 +115,9 @@ class Generate(Task):
     def answer(
         self,
         encoder: Any,
-        scores: Callable[[Sequence[Sample]], Tensor],
+        head: Callable[[Sequence[Sample]], NDArray[Any]],
         samples: Sequence[Sample],
         rows: Sequence[Row],
-        sizes: Sequence[tuple[int, ...]],
     ) -> NDArray[Any]:
         known = [row.get("label") for row in rows]
         given = [s if label is None else self.shown(s, str(label)) for s, label in zip(samples, known, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["EmbedOptions", "MultilabelOptions", "RegressOptions"]
+__all__ = ["EmbedOptions", "GenerateOptions", "MultilabelOptions", "RegressOptions"]
 
 
 @dataclass
@@ -33,3 +33,13 @@ class EmbedOptions:
     temperature: float = 0.1  # contrastive: the lower, the more the nearest of the others count
     margin: float = 0.2  # triplet: by how much nearer a row of the same label has to be
     together: int = 4  # rows of one label that stand side by side in a batch
+
+
+@dataclass
+class GenerateOptions:
+    """How the task generate chooses words."""
+
+    max_tokens: int = 64  # of an answer
+    temperature: float = 0.0  # 0 takes the likeliest word each time; 1 draws as the model believes
+    top_p: float = 1.0  # draw from the likeliest words that together have this probability
+    seed: int = 0  # of what is drawn: the same text has the same answer, whatever else is asked
