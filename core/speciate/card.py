@@ -40,17 +40,16 @@ On {rows} rows the saved model differs from the trained one by at most {saved:.2
 
 
 def render(info: Mapping[str, Any], receipt: Mapping[str, Any], report: Mapping[str, Any]) -> str:
-    labels = ", ".join(f"`{label}`" for label in info["labels"])
     return PAGE.format(
         name=info["name"],
         base=info["base"]["name"],
         method=info["method"]["name"],
         format=info["format"]["name"],
         task=info["task"],
-        pipeline=f"{info['format']['name']}-classification" if info["labels"] else "other",
+        pipeline=info["answers"]["pipeline"],
         metrics=", ".join(info["scores"]),
         columns=", ".join(f"`{name}`" for name in info["input"]["columns"]),
-        out=f"One of: {labels}." if labels else "A number.",
+        out=info["answers"]["says"],
         dataset=info["dataset"]["name"],
         version=info["dataset"]["version"],
         labelled=info["dataset"]["labelled"],

@@ -45,6 +45,7 @@ __all__ = [
     "Predictor",
     "Preview",
     "Progress",
+    "Pseudonyms",
     "Quarantined",
     "Reader",
     "Reporter",
@@ -141,6 +142,16 @@ class Format:
     preview: str = ""  # import string of f(row, sample) -> Preview
     augment: str = ""  # import string of f(sample, rng) -> Sample: the same thing, seen another way, to train on
     magic_at: int = 0  # how many bytes stand before the magic
+    pseudonym: str = ""  # import string of f(options) -> f(kind, name) -> str, where names tell who somebody is; below
+
+
+Pseudonyms = Callable[[str, str], str]
+"""What is stored instead of a name: `f("file", "below/what/was/added.dcm")`, `f("group", "as the label file says")`.
+
+A Format's `pseudonym` is a function of its options that gives one, or None where names may be stored. Equal names get
+equal pseudonyms, different names different ones. Labels are joined by the real names, and a person is told of a file
+that was refused by its real name; neither is stored.
+"""
 
 
 @dataclass(frozen=True)
@@ -231,6 +242,7 @@ class Evaluator:
     tasks: tuple[str, ...]
     higher_is_better: bool = True
     weighted: bool = False
+    needs: str = ""  # what of an answer it looks at that only some of these tasks give: see Task.gives
     options: type = NoOptions
     requires: tuple[str, ...] = ()
     install: str = ""
@@ -502,7 +514,8 @@ class Dataset(Protocol):
 
     def loader(self, ids: Sequence[str], **options: Any) -> Loader:
         """Batches of these rows to train on: `batch_size`, `seed`, `decode`, `augment`, `collate`, `shuffle`,
-        `prefetch`, `drop_last` and `balance` (how often each row is drawn, beside the others)."""
+        `prefetch`, `drop_last`, `balance` (how often each row is drawn, beside the others) and `together` (a key for
+        each row, and how many rows of one key stand side by side)."""
         ...
 
     def verify(self, rows: Sequence[Row]) -> None:

@@ -28,9 +28,20 @@ def judge(catalog: Catalog, engine: Engine, candidate: Model, served: Model | No
         }
     if served is None:
         return _beats_nothing(catalog, candidate)
-    if served.task != candidate.task:
-        return {"passed": False, "why": f"it answers other labels than {served.name!r}, which serves now"}
+    if _answers(served) != _answers(candidate):
+        return {"passed": False, "why": f"it answers {_otherwise(served, candidate)} {served.name!r}, which serves now"}
     return _beats(catalog, engine, candidate, served)
+
+
+def _answers(model: Model) -> tuple[Any, ...]:
+    """What a client of the endpoint relies on."""
+    return model.task.name, model.task.labels, model.task.shape()
+
+
+def _otherwise(served: Model, candidate: Model) -> str:
+    if served.task.name != candidate.task.name:
+        return f"the task {candidate.task.name}, not {served.task.name} as"
+    return "other labels than" if served.task.labels != candidate.task.labels else "in another shape than"
 
 
 def _beats_nothing(catalog: Catalog, candidate: Model) -> dict[str, Any]:

@@ -349,6 +349,7 @@ class Run:
             "task": self.task.name,
             "task_options": dict(self.task.options),
             "labels": list(self.task.labels),
+            "answers": {"says": self.task.says(), "pipeline": self.task.pipeline.format(format=self.format.name)},
             "dataset": {
                 "name": self.dataset.name,
                 "version": self.dataset.version,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from speciate.catalog import Catalog
 from speciate.contracts import Evaluator
-from speciate.task import Predictions
+from speciate.task import Predictions, Task
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Score", "difference", "score_all", "value"]
+__all__ = ["Score", "difference", "fits", "score_all", "value"]
 
 RESAMPLES = 1000
 CHUNK = 16_000_000  # weights held at once, so that a million test rows do not need gigabytes
@@ -39,8 +39,12 @@ class Score:
 def score_all(catalog: Catalog, predictions: Predictions, names: tuple[str, ...] = ()) -> dict[str, Score]:
     """Every installed evaluator that fits the task, or the named ones."""
     wanted = [catalog.get(Evaluator, name) for name in names] or catalog.all(Evaluator)
-    fitting = [evaluator for evaluator in wanted if predictions.task.name in evaluator.tasks]
+    fitting = [evaluator for evaluator in wanted if fits(evaluator, predictions.task)]
     return {evaluator.name: _score(catalog, evaluator, predictions) for evaluator in fitting}
+
+
+def fits(evaluator: Evaluator, task: Task) -> bool:
+    return task.name in evaluator.tasks and (not evaluator.needs or evaluator.needs in task.gives())
 
 
 def value(catalog: Catalog, evaluator: Evaluator, predictions: Predictions) -> float:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from speciate.contracts import Loader, Row, Sample
 from speciate.errors import SpeciateError, UsageError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Examples", "Predictions", "Task"]
 
+Found = TypeVar("Found")
 FILLED = 16  # rows whose large content is read together
 
 
@@ -32,6 +33,7 @@ class Task:
 
     name: ClassVar[str]
     primary: ClassVar[str]  # the evaluator that decides between two models
+    pipeline: ClassVar[str] = "other"  # the card's word for models that do this
     labels: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -80,11 +82,29 @@ class Task:
         words = text.strip()
         if not self.labels or words in self.labels:
             return words or None
-        plain = {label.casefold(): label for label in self.labels}
-        if found := plain.get(words.casefold().strip("\"'`*. ")):
-            return found
-        named = [x for word, x in plain.items() if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", words.casefold())]
-        return named[0] if len(named) == 1 else None
+        plain = words.casefold().strip("\"'`*. ")
+        found = [label for label in self.labels if label.casefold() == plain] or self.named(text)
+        return found[0] if len(found) == 1 else None
+
+    def named(self, text: str) -> list[str]:
+        """The labels that stand in a text as words of their own."""
+        plain = text.casefold()
+        return [x for x in self.labels if re.search(rf"(?<!\w){re.escape(x.casefold())}(?!\w)", plain)]
+
+    def says(self) -> str:
+        """What an answer is, in a sentence for the card."""
+        return f"One of: {', '.join(f'`{label}`' for label in self.labels)}." if self.labels else "An answer."
+
+    def gives(self) -> tuple[str, ...]:
+        """What its answers have that not all of this kind have, for evaluators that need it."""
+        return ()
+
+    # --- for the conformance kit ----------------------------------------------------------------------------------
+
+    @classmethod
+    def examples(cls) -> Sequence[tuple[Mapping[str, Any], Sequence[str]]]:
+        """Ways to pose this task: options, and labels as a dataset would have them, each kind of label once."""
+        return ()
 
     def certain(self, targets: NDArray[Any]) -> NDArray[Any]:
         """What somebody who knows these targets, and is sure of them, would answer."""
@@ -110,6 +130,10 @@ class Task:
     def decide(self, scores: Tensor) -> Tensor:
         """Scores of the head as answers."""
         raise NotImplementedError
+
+    def together(self) -> int:
+        """How many rows of one label should stand side by side in a batch, where its rows are compared; 0: any."""
+        return 0
 
     def distance(self, scores: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         """How far each row's scores are from a teacher's answers: [n]. What a student learns from."""
@@ -174,14 +198,38 @@ class Examples:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Answers beside the truth, as the Task has them: of classify probabilities [n, labels] and indexes [n]."""
+    """Answers beside the truth, as the Task has them: of classify probabilities [n, labels] and indexes [n].
+
+    Rows that were taken of others know them: a score that looks for a row's neighbours looks among all of `whole`,
+    where the row itself is number `rows[i]`.
+    """
 
     task: Task
     answers: NDArray[Any]
     targets: NDArray[Any]
+    taken_of: Predictions | None = field(default=None, repr=False)
+    taken: NDArray[np.intp] | None = field(default=None, repr=False)
+    _known: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def whole(self) -> Predictions:
+        return self.taken_of or self
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        import numpy as np
+
+        return np.arange(len(self)) if self.taken is None else self.taken
+
     def take(self, rows: NDArray[np.intp]) -> Predictions:
-        return Predictions(self.task, self.answers[rows], self.targets[rows])
+        return Predictions(self.task, self.answers[rows], self.targets[rows], self.whole, self.rows[rows])
+
+    def once(self, make: Callable[[Predictions], Found]) -> Found:
+        """What `make` finds out about these predictions: only once, however many resamples ask."""
+        if make not in self._known:
+            self._known[make] = make(self)
+        found: Found = self._known[make]
+        return found

@@ -39,7 +39,8 @@ def parted(rows: pa.Table) -> tuple[pa.Table, pa.Table | None]:
     if not blobs:
         return rows, None
     held = np.logical_or.reduce([np.asarray(pc.is_valid(rows[name])) for name in blobs])
-    content = rows.select(["id", *blobs]).filter(pa.array(held))
+    content = rows.select(["id", *blobs])
+    content = content if held.all() else content.filter(pa.array(held))  # which copies it
     plain = pa.schema([rows.schema.field("id"), *(pa.field(name, pa.large_binary()) for name in blobs)])
     return rows.drop_columns(blobs), pa.table(content.columns, schema=plain)
 

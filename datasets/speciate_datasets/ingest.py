@@ -4,7 +4,6 @@ quarantined with its reason and the rest goes on; a killed add is repeated and c
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from speciate.contracts import Progress, Quarantined, Reader
 from speciate_datasets.keep import sweep
 from speciate_datasets.known import Known, Mask
 from speciate_datasets.labels import Gaps, Labels
+from speciate_datasets.names import Names, source_names
 from speciate_datasets.pool import Pool, Shared, jobs_here
 from speciate_datasets.reading import Chunk, Local, Outcome, chunks_of
 from speciate_datasets.references import marked
@@ -27,7 +27,7 @@ from speciate_datasets.splits import Splits
 from speciate_datasets.spool import Types, fitted, holds, wider
 from speciate_datasets.store import BLOB, KEY, Store
 from speciate_datasets.stored import File, Task, printable, schema_of
-from speciate_datasets.together import READER, Keys, aliases, gathered
+from speciate_datasets.together import READER, Keys, aliases, gathered, numbered
 
 COMMIT_ROWS, COMMIT_BYTES = 50_000, 64 << 20
 ALONE_BYTES = 16 << 20  # less than this is read sooner in this process than by others that have to start
@@ -85,15 +85,15 @@ class Ingest:
 
     def _listed(self, files: Sequence[Path]) -> list[File]:
         """The files, those that are one thing together, with what a label file says of each."""
-        names = source_names(files)
-        listed = [File(path, names[path], path.stat().st_size) for path in files]
+        real, names = source_names(files), Names(self.format, self.options)
+        listed = [File(path, names.file(real[path]), path.stat().st_size) for path in files]
         listed = self._gathered(listed) if self.format.together else listed
         if not self.asked.labels or not listed:
             return listed
         labels = Labels(self.asked.labels, self.asked.target, self.asked.group)
-        said = labels.join([file.path for file in listed], names, aliases(listed))
+        said = labels.join([file.path for file in listed], real, aliases(listed))
         self.gaps = labels.gaps
-        return [replace(file, said=said.get(file.path)) for file in listed]
+        return [replace(file, said=names.said(said.get(file.path))) for file in listed]
 
     def _gathered(self, files: list[File]) -> list[File]:
         """Files that are one thing, by the keys that the format gives them."""
@@ -102,7 +102,7 @@ class Ingest:
         source = self._reading(task, Keys(self.format.together), files)
         keys: dict[str, str] = {}
         try:
-            for chunk in source.run(chunks_of(files)):
+            for chunk in source.run(chunks_of(numbered(files))):
                 self._aside(chunk.refused)
                 tables = (chunk.outcome or Outcome()).tables
                 for table in tables:
@@ -122,6 +122,9 @@ class Ingest:
         if self.asked.reference and not {"blob", "file"} & set(schema.values()):
             exists = f"format {self.format.name!r} has no column of large bytes to refer to"
             raise UsageError("there is nothing to reference", exists, "leave out --reference")
+        if self.asked.reference and Names(self.format, self.options).hidden:
+            exists = f"format {self.format.name!r} stores no names of files, because they may tell who somebody is"
+            raise UsageError("a reference would store where files lie", exists, "leave out --reference")
         task = Task(
             reader=self.format.reader,
             options=options_of(self.format, self.options),
@@ -257,14 +260,6 @@ def _with(table: pa.Table, name: str, values: pa.Array) -> pa.Table:
 def _placing(table: pa.Table) -> pa.Table:
     """What decides a row's split."""
     return table.select([name for name in ("id", "label", "group", "split", "near") if name in table.column_names])
-
-
-def source_names(files: Sequence[Path]) -> dict[Path, str]:
-    """A short name for each file that stays true when the folder moves: its path below what they all share."""
-    here = str(Path.cwd())
-    whole = {path: os.path.join(here, path) for path in files}  # noqa: PTH118  (a third of the time of `absolute`)
-    shared = len(os.path.commonpath({there.rpartition("/")[0] or "/" for there in whole.values()})) if files else 0
-    return {path: printable(there[shared:].lstrip("/")) for path, there in whole.items()}
 
 
 def label_counts(store: Store, table: str, version: int | None = None) -> tuple[dict[str, int], dict[str, int]]:

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import IO
 
 from speciate import Row
 from speciate.files import sync
@@ -35,9 +34,13 @@ class Keeper:
     def __call__(self, path: Path) -> Row:
         """The columns that stand for a file."""
         if path not in self._kept:
-            made = path.is_relative_to(self.root / SCRATCH)
-            self._kept[path] = referred(path, self.root, _hash(path)) if self.refer and not made else self._own(path)
+            refer = self.refer and not self._made(path)
+            self._kept[path] = referred(path, self.root, _hash(path)) if refer else self._own(path)
         return self._kept[path]
+
+    def _made(self, path: Path) -> bool:
+        """Whether the reader made this file, and it lies where it will stay."""
+        return path.is_relative_to(self.root / SCRATCH)
 
     def _own(self, path: Path) -> Row:
         """A copy below `blobs/`, on the disk when this returns."""
@@ -45,10 +48,7 @@ class Keeper:
         temporary = folder / f".{os.getpid()}-{len(self._kept)}"
         try:
             folder.mkdir(exist_ok=True)
-            with path.open("rb") as source, temporary.open("wb") as copy:
-                name = _copied(source, copy)
-                copy.flush()
-                os.fsync(copy.fileno())
+            name = _moved(path, temporary) if self._made(path) else _copied(path, temporary)
             place = folder / name[:2] / (name + (path.suffix.lower() if SUFFIX.fullmatch(path.suffix) else ""))
             if place.exists():
                 temporary.unlink()
@@ -89,16 +89,30 @@ def sweep(root: Path) -> None:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def _copied(source: IO[bytes], copy: IO[bytes]) -> str:
-    """Copy, and say the hash of what was copied; holes stay holes."""
+def _moved(path: Path, place: Path) -> str:
+    """Take a file that the reader made, on the disk when this returns, and say its hash."""
+    name = _hash(path)
+    sync(path)
+    try:
+        place.hardlink_to(path)
+    except OSError:  # a file system without links
+        return _copied(path, place)
+    return name
+
+
+def _copied(path: Path, place: Path) -> str:
+    """Copy, on the disk when this returns, and say the hash of what was copied; holes stay holes."""
     state = hashlib.blake2b(digest_size=16)
-    while chunk := source.read(CHUNK):
-        state.update(chunk)
-        if chunk == ZEROS:
-            copy.seek(CHUNK, os.SEEK_CUR)
-        else:
-            copy.write(chunk)
-    copy.truncate()
+    with path.open("rb") as source, place.open("wb") as copy:
+        while chunk := source.read(CHUNK):
+            state.update(chunk)
+            if chunk == ZEROS:
+                copy.seek(CHUNK, os.SEEK_CUR)
+            else:
+                copy.write(chunk)
+        copy.truncate()
+        copy.flush()
+        os.fsync(copy.fileno())
     return state.hexdigest()
 
 

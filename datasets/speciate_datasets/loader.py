@@ -24,6 +24,7 @@ import numpy as np
 from speciate import SpeciateError, UsageError
 from speciate_datasets.ahead import Ahead, pinned
 from speciate_datasets.decoded import how
+from speciate_datasets.order import drawn
 from speciate_datasets.recipe import Positions, Recipe, fingerprint, make, random_states, start, takes_rng
 from speciate_datasets.rows import Rows, Where
 
@@ -49,7 +50,8 @@ class RowLoader:
     columns. A `decode` that has a parameter `rng` is given a generator made of the seed, the epoch and the row, and
     so is `augment(sample, rng)`, which comes after it. With `cache` what `decode` gives is kept on the disk, up to
     `cache_bytes`, in the folder named or in the workspace (True). `balance` has a weight for each of `ids`: how often
-    it is drawn beside the others.
+    it is drawn beside the others. `together` has a key for each of `ids` and a number: so many rows of one key stand
+    side by side, others each epoch.
     A finished epoch goes on to the next; `for epoch in range(10): for batch in loader: ...` is all there is to it.
     """
 
@@ -78,6 +80,7 @@ class RowLoader:
         cache: bool | str | Path = False,
         cache_bytes: int = CACHE_BYTES,
         balance: Sequence[float] | None = None,
+        together: tuple[Sequence[str], int] | None = None,
     ) -> None:
         if batch_size < 1 or not 0 <= rank < world_size:
             raise UsageError(f"batch size {batch_size}, rank {rank} of {world_size}", "", "a batch has at least 1 row")
@@ -97,6 +100,7 @@ class RowLoader:
         self.recipe = Recipe(decode, collate, tuple(verify), seed, augment, kept, cache_bytes)
         self.batch_size, self.shuffle, self.drop_last = batch_size, shuffle, drop_last
         self.balance = None if balance is None else dict(zip(ids or (), balance, strict=True))
+        self.together = together and (dict(zip(ids or (), together[0], strict=True)), together[1])
         self.world_size, self.rank = world_size, rank
         self.prefetch, self.workers, self.pin_memory = prefetch, workers, pin_memory
         self.epoch = 0
@@ -119,10 +123,7 @@ class RowLoader:
         if not self.shuffle:
             return np.arange(len(self.rows))
         rng = np.random.default_rng([self.recipe.seed, self.epoch if epoch is None else epoch])
-        if self.balance is None:
-            return rng.permutation(len(self.rows))
-        weights = np.array([self.balance[key] for key in sorted(self.balance)])  # rows stand in the order of their ids
-        return rng.choice(len(self.rows), len(self.rows), p=weights / weights.sum())
+        return drawn(rng, len(self.rows), self.balance, self.together)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; the one that was resumed stays where it is."""

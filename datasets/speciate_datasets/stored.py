@@ -33,6 +33,7 @@ TYPES = {
     "bytes": pa.large_binary(),
     "blob": pa.large_binary(),
 }
+Parts = dict[str, tuple[bytes, bytes]]
 _json = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 
@@ -119,12 +120,11 @@ class Maker:
         stored: Row = {free: row[key] for key, free in _others(tuple(row), self._taken(columns))}
         label = said.get("label") if self._task.labelled else row.get(columns.target)
         group = said["group"] if "group" in said else row.get(columns.group)
-        stored["label"] = None if _absent(label) else _text(label)
-        stored["group"] = "" if _absent(group) else _text(group)
+        stored["label"] = None if absent(label) else as_text(label)
+        stored["group"] = "" if absent(group) else as_text(group)
         split = self._task.split or named(said.get("split") or row.get("split"))
         where = {"source": self._file.source, "row": number, "split": split}
-        hashed = _hashed(content)  # the larger part: it is written once for both
-        hashes = {"id": _hash(hashed), "digest": _hash(_hashed(stored) | hashed)}
+        hashes = _hashes(_hashed(content), _hashed(stored))
         content.pop(self._file_column, None)
         return {**hashes, **stored, **content, **kept, **where}
 
@@ -174,7 +174,7 @@ def row_hash(values: Mapping[str, Any]) -> str:
     return _hash(_hashed(values))
 
 
-def _hashed(values: Mapping[str, Any]) -> dict[str, tuple[bytes, bytes]]:
+def _hashed(values: Mapping[str, Any]) -> Parts:
     """What of each value goes into a hash: its name and size, and itself."""
     found = {}
     for name, value in values.items():
@@ -183,12 +183,24 @@ def _hashed(values: Mapping[str, Any]) -> dict[str, tuple[bytes, bytes]]:
     return found
 
 
-def _hash(parts: Mapping[str, tuple[bytes, bytes]]) -> str:
-    state = hashlib.blake2b(digest_size=16)
+def _hashes(content: Parts, others: Parts) -> dict[str, str]:
+    """Of the content, and of all. Where the names of the content come first, it is read once for both."""
+    if not others or max(content) > min(others):
+        return {"id": _hash(content), "digest": _hash(others | content)}
+    first = _state(content)
+    return {"id": first.hexdigest(), "digest": _state(others, first.copy()).hexdigest()}
+
+
+def _hash(parts: Parts) -> str:
+    return str(_state(parts).hexdigest())
+
+
+def _state(parts: Parts, state: Any = None) -> Any:
+    state = state or hashlib.blake2b(digest_size=16)
     for name in sorted(parts):
         for part in parts[name]:
             state.update(part)
-    return state.hexdigest()
+    return state
 
 
 def schema_of(reader: Reader) -> dict[str, pa.DataType]:
@@ -213,7 +225,7 @@ def reason_of(error: Exception) -> str:
     return printable(" ".join(text.split()))
 
 
-def _absent(value: Any) -> bool:
+def absent(value: Any) -> bool:
     """Whether a cell says nothing; NaN is how tables of numbers say it."""
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
@@ -226,7 +238,7 @@ def _free(name: str, *others: Mapping[str, Any]) -> str:
     return free
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return value if isinstance(value, str) else _json(value)

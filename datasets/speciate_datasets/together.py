@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from speciate import Row
 from speciate.catalog import load
 from speciate_datasets.stored import File
 
-__all__ = ["READER", "Keys", "aliases", "gathered"]
+__all__ = ["READER", "Keys", "aliases", "gathered", "numbered"]
 
 READER = "speciate_datasets.together:Keys"
 
@@ -27,18 +28,23 @@ class Keys:
         return {"key": "string"}
 
     def read(self, path: Path) -> Iterator[Row]:
-        yield {"key": str(self._key(path))}
+        yield {"key": str(self._key(path)).encode("utf-8", "backslashreplace").decode()}  # a path may be no text
 
     def decode(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         return row
 
 
+def numbered(files: Sequence[File]) -> list[File]:
+    """Files named by their places: what they are called may not be unique, or not be written anywhere."""
+    return [replace(file, source=str(place)) for place, file in enumerate(files)]
+
+
 def gathered(files: Sequence[File], keys: Mapping[str, str]) -> list[File]:
     """One File for all that have the same key, in the order of their first; those without a key are left out."""
     parts: dict[str, list[File]] = {}
-    for file in files:
-        if file.source in keys:
-            parts.setdefault(keys[file.source], []).append(file)
+    for place, file in enumerate(files):
+        if str(place) in keys:
+            parts.setdefault(keys[str(place)], []).append(file)
     groups = (sorted(group, key=lambda file: file.path) for group in parts.values())
     return [
         File(group[0].path, group[0].source, sum(file.size for file in group), None, tuple(f.path for f in group))

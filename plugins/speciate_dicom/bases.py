@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +14,14 @@ from numpy.typing import NDArray
 
 from speciate import IMAGE, Base, Sample, SpeciateError, UsageError
 from speciate.catalog import installed, options_of
+from speciate_dicom.encoding import NetworkEncoder
 from speciate_dicom.options import ConvOptions, HistogramOptions, SliceMeanOptions
 from speciate_dicom.pictures import automatic, window_of, windowed
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ConvVolume", "SliceMean", "VolumeHistograms", "levels"]
+__all__ = ["ConvVolume", "SliceMean", "VolumeHistograms", "digest", "levels"]
 
 Floats = NDArray[np.float32]
 Tick = Callable[[int], None]
@@ -41,7 +41,7 @@ class VolumeHistograms:
         self.width = 2 * options.bins * options.blocks**3
 
     def fingerprint(self) -> str:
-        return _hash("volume-histograms 1", self.options.bins, self.options.blocks)
+        return digest("volume-histograms 1", self.options.bins, self.options.blocks)
 
     def encode(self, samples: Sequence[Sample], tick: Tick) -> Floats:
         vectors = np.zeros((len(samples), self.width), dtype=np.float32)
@@ -80,7 +80,7 @@ class SliceMean:
         self.width, self.tolerance = int(self.inner.width), float(self.inner.tolerance)
 
     def fingerprint(self) -> str:
-        return _hash("slice-mean 1", self.options.slices, self.options.window, self.inner.fingerprint())
+        return digest("slice-mean 1", self.options.slices, self.options.window, self.inner.fingerprint())
 
     def encode(self, samples: Sequence[Sample], tick: Tick) -> Floats:
         vectors = np.zeros((len(samples), self.width), dtype=np.float32)
@@ -114,12 +114,11 @@ class SliceMean:
         return pictures
 
 
-class ConvVolume:
+class ConvVolume(NetworkEncoder):
     """A small 3D network from scratch; what a Method trains."""
 
-    tolerance = 1e-4
-
     def __init__(self, options: ConvOptions) -> None:
+        super().__init__()
         if options.width < 8 or not 16 <= options.size <= 256:
             asked = f"base.width={options.width} base.size={options.size}"
             exists = "the width is 8 or more, the size 16 to 256"
@@ -128,26 +127,14 @@ class ConvVolume:
         self.options, self.width = options, options.width
 
     def fingerprint(self) -> str:
-        state = self._network.state_dict()
+        state = self.network().state_dict()
         weights = hashlib.sha256(b"".join(state[name].cpu().numpy().tobytes() for name in sorted(state))).hexdigest()
-        return _hash("conv-volume 1", self.options.width, self.options.size, self.options.window, weights)
+        return digest("conv-volume 1", self.options.width, self.options.size, self.options.window, weights)
 
-    def encode(self, samples: Sequence[Sample], tick: Tick) -> Floats:
-        import torch
+    def make(self) -> torch.nn.Module:
+        from speciate_dicom.networks import conv
 
-        vectors = np.zeros((len(samples), self.width), dtype=np.float32)
-        network = self._network.eval()
-        device = next(network.parameters()).device
-        for start in range(0, len(samples), BATCH):
-            some = samples[start : start + BATCH]
-            with torch.inference_mode():
-                given = {name: tensor.to(device) for name, tensor in self.batch(some).items()}
-                vectors[start : start + len(some)] = network(**given).float().cpu().numpy()
-            tick(len(some))
-        return vectors
-
-    def network(self) -> torch.nn.Module:
-        return self._network
+        return conv(self.options.width, self.options.seed)
 
     def batch(self, samples: Sequence[Sample]) -> Mapping[str, torch.Tensor]:
         import torch
@@ -158,12 +145,6 @@ class ConvVolume:
             cube = torch.from_numpy(levels(sample["voxels"], window))[None, None]
             cubes.append(torch.nn.functional.adaptive_avg_pool3d(cube, side)[0])
         return {"volume": torch.stack(cubes) if cubes else torch.zeros(0, 1, *side)}
-
-    @cached_property
-    def _network(self) -> torch.nn.Module:
-        from speciate_dicom.networks import conv
-
-        return conv(self.options.width, self.options.seed)
 
 
 def levels(voxels: Floats, window: str) -> Floats:
@@ -186,5 +167,6 @@ def _image_base(options: SliceMeanOptions) -> Any:
     return catalog.use(base, "loader")(options_of(base, {name.strip(): value for name, _, value in pairs}))
 
 
-def _hash(*chosen: object) -> str:
+def digest(*chosen: object) -> str:
+    """A fingerprint of what is chosen."""
     return hashlib.sha256(repr(chosen).encode()).hexdigest()

@@ -8,6 +8,7 @@ volume it is.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -109,6 +110,14 @@ class Volume:
         """Millimetres between planes, rows and columns."""
         depth, height, width = (float(part) for part in self.facts["spacing"].split(","))
         return depth, height, width
+
+    def most(self, number: int) -> float:
+        """No value of this plane is larger, either way; infinite where they are no whole numbers."""
+        slope, intercept = float(self.slope[number]), float(self.intercept[number])
+        if self.dtype.kind not in "iu" or not (slope.is_integer() and intercept.is_integer()):
+            return math.inf
+        ends = np.iinfo(self.dtype)
+        return max(abs(int(ends.min)), int(ends.max)) * abs(slope) + abs(intercept)
 
     def plane(self, number: int) -> NDArray[np.float32]:
         """One plane in its unit, with the lowest value where there is no picture."""

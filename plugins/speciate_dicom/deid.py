@@ -23,6 +23,7 @@ from pydicom.uid import UID_dictionary
 
 from speciate import SpeciateError, UsageError
 from speciate.errors import did_you_mean
+from speciate_dicom.fields import Fields, kind_of, plain_numbers, plain_words, tag_of
 from speciate_dicom.options import Common
 from speciate_dicom.secret import Secret
 from speciate_dicom.tags import CODES, DATES, NUMBERS, TABLES, UIDS, WORDS, kept
@@ -33,8 +34,12 @@ METHOD = "Speciate allow-list, PS3.15 basic profile, modified dates"
 CODED = (("113100", "Basic Application Confidentiality Profile"), ("113107", "Modified Dates"))
 EMPTY = ("AccessionNumber", "PatientBirthDate", "PatientSex", "ReferringPhysicianName", "StudyID", "StudyTime")
 GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+GROUP_TAGS = tuple(map(tag_of, GROUPS))
 BINARY = ("OB", "OW", "US", "SS", "US or SS")
 MOST_AGE = 89  # above it an age tells who somebody is
+KEPT_AS_THEY_ARE = ("DS", "IS", "US", "SS", "UL", "SL", "FL", "FD")
+USUAL = {"code": "CS", "date": "DA", "uid": "UI", "class": "UI"}
+INSTANCE = tag_of("SOPInstanceUID")
 NAMED = {"number": NUMBERS, "code": CODES, "date": DATES, "uid": UIDS, "table": TABLES}
 RULES = {tag_for_keyword(name): rule for rule, names in NAMED.items() for name in names}
 RULES |= {tag_for_keyword("SOPClassUID"): "class"}
@@ -42,7 +47,7 @@ RULES |= {tag_for_keyword("SOPClassUID"): "class"}
 
 def flat(data: Dataset, frame: int) -> Dataset:
     """A file's attributes with those of one of its frames in their place, so that every picture reads alike."""
-    if not any(group in data for group in GROUPS):
+    if not any(group in data.keys() for group in GROUP_TAGS):  # noqa: SIM118  (a name is looked up)
         return data
     one = Dataset()
     for tag in data.keys():  # noqa: SIM118  (iterating over a dataset gives elements)
@@ -58,8 +63,9 @@ def flat(data: Dataset, frame: int) -> Dataset:
 
 def patient_of(data: Dataset) -> str:
     """Who this is about, as well as the file says it; pictures of one patient must not part into train and test."""
+    fields = Fields(data)
     for keyword in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
-        value = " ".join(str(data.get(keyword) or "").split())
+        value = " ".join(fields.text(keyword).split())
         if value:
             return f"{keyword}\0{value}"
     return ""
@@ -67,16 +73,16 @@ def patient_of(data: Dataset) -> str:
 
 def clean(data: Dataset, frame: int, secret: Secret) -> Dataset:
     """A flat dataset with only what the allow-list names, pseudonyms, and the marks of the profile."""
-    patient, one = patient_of(data), Dataset()
-    coloured = data.get("PhotometricInterpretation") == "PALETTE COLOR"
-    for tag in data.keys():  # noqa: SIM118
+    patient, plain, left = patient_of(data), {}, []
+    for tag, raw in data.items():
         rule = RULES.get(int(tag))
-        if not rule:
-            continue
-        raw = data.get_item(tag)
-        if rule == "number" and _plain(raw):
-            one[tag] = raw
-            continue
+        if rule and (found := _cleaned(raw, rule, frame, patient, secret)):
+            plain[tag] = found
+        elif rule and found is None:
+            left.append((tag, rule))
+    one = Dataset({**plain, **_marks(), **_named(secret.name("patient", patient))})
+    coloured = Fields(data).text("PhotometricInterpretation") == "PALETTE COLOR"
+    for tag, rule in left:
         element = _element(data, tag)
         if element is None:
             continue
@@ -87,15 +93,14 @@ def clean(data: Dataset, frame: int, secret: Secret) -> Dataset:
         elif rule == "date" and (day := secret.date(patient, str(element.value))):
             one[tag] = as_bytes(element.keyword, "DA", day.encode())
         elif rule == "uid" and element.value:
-            extra = f"#{frame}" if frame and element.keyword == "SOPInstanceUID" else ""
-            one[tag] = as_bytes(element.keyword, "UI", secret.uid(f"{element.value}{extra}").encode())
+            uid = secret.uid(f"{element.value}{_frame_of(int(tag), frame)}")
+            one[tag] = as_bytes(element.keyword, "UI", uid.encode())
         elif rule == "table" and element.VR == "SQ":
             one[tag] = DataElement(tag, "SQ", _tables(element.value))
         elif (rule == "table" and element.VR in BINARY and coloured) or (
             rule == "class" and str(element.value) in UID_dictionary
         ):
             one[tag] = element
-    _mark(one, secret.name("patient", patient))
     return one
 
 
@@ -117,7 +122,7 @@ def check_tags(options: Common) -> None:
 
 
 def refuse_burned_in(data: Dataset, options: Common) -> None:
-    if not options.burned_in and str(data.get("BurnedInAnnotation", "")).upper() == "YES":
+    if not options.burned_in and Fields(data).text("BurnedInAnnotation").upper() == "YES":
         exists = "it says that text is burned into its pixels; that is not removed here"
         raise SpeciateError("this picture may show names", exists, "look at it, then type -o burned_in=true")
 
@@ -136,14 +141,51 @@ def numbers(value: Any) -> Any:
     return found if len(found) > 1 else found[0] if found else None
 
 
-def _plain(raw: Any) -> bool:
-    """Whether an element that nobody has looked at yet holds numbers as text, and so can be kept as it is."""
-    if not isinstance(raw, RawDataElement) or raw.VR not in ("DS", "IS") or not raw.value:
-        return False
-    try:
-        return all(math.isfinite(float(part)) for part in bytes(raw.value).rstrip(b"\0 ").split(b"\\"))
-    except ValueError:
-        return False
+def _cleaned(raw: Any, rule: str, frame: int, patient: str, secret: Secret) -> RawDataElement | tuple[()] | None:
+    """What is kept of an element that nobody has looked at yet: it, () for nothing, None where pydicom has to look."""
+    if not isinstance(raw, RawDataElement) or not raw.value or not raw.is_little_endian:
+        return None
+    kind = kind_of(raw)
+    if rule == "number" and kind in KEPT_AS_THEY_ARE:
+        return _explicit(raw, kind) if _finite(raw, kind) else None
+    words = plain_words(raw) if kind == USUAL.get(rule) else None
+    if words is None or (rule != "code" and len(words) != 1):
+        return None
+    if rule == "code":
+        text = "\\".join(_many(_words(words)))
+    elif rule == "date":
+        text = secret.date(patient, words[0])
+    elif rule == "class":
+        text = words[0] if words[0] in UID_dictionary else ""
+    else:
+        text = secret.uid(f"{words[0]}{_frame_of(int(raw.tag), frame)}") if words[0] else ""
+    return encoded(raw.tag, kind, text.encode()) if text else ()
+
+
+def _explicit(raw: RawDataElement, kind: str) -> RawDataElement | None:
+    """Numbers with their VR, as pydicom would write them; None where it has to."""
+    if raw.VR is not None:
+        return raw
+    value = raw.value or b""
+    if kind not in ("DS", "IS"):
+        return encoded(raw.tag, kind, value)
+    value = value.rstrip(b" \0")
+    return None if b" " in value else encoded(raw.tag, kind, value)
+
+
+def _frame_of(tag: int, frame: int) -> str:
+    """What tells the pictures of one file apart."""
+    return f"#{frame}" if frame and tag == INSTANCE else ""
+
+
+def _finite(raw: RawDataElement, kind: str) -> bool:
+    """Whether it holds numbers, and nothing but them."""
+    if kind in ("DS", "IS"):
+        try:
+            return all(math.isfinite(float(part)) for part in bytes(raw.value or b"").rstrip(b"\0 ").split(b"\\"))
+        except ValueError:
+            return False
+    return all(math.isfinite(part) for part in plain_numbers(raw) or [math.nan])
 
 
 def _column(name: str, value: Any, all_of_it: bool) -> Any:
@@ -188,23 +230,26 @@ def _tables(items: Sequence[Dataset]) -> list[Dataset]:
     return [table] if len(table) == 2 else []
 
 
-def _mark(one: Dataset, pseudonym: str) -> None:
-    """What every de-identified file says; made once and kept as bytes, because it is written ten thousands of times."""
-    marks = _marks()
-    for tag in marks.keys():  # noqa: SIM118
-        one[tag] = marks.get_item(tag)
-    for keyword, kind in (("PatientName", "PN"), ("PatientID", "LO")):
-        one[keyword] = as_bytes(keyword, kind, pseudonym.encode())
+def _named(pseudonym: str) -> dict[BaseTag, RawDataElement]:
+    kinds = {"PatientName": "PN", "PatientID": "LO"}
+    found = [as_bytes(keyword, kind, pseudonym.encode()) for keyword, kind in kinds.items()]
+    return {element.tag: element for element in found}
 
 
 def as_bytes(keyword: str, kind: str, value: bytes) -> RawDataElement:
     """An element as it stands in a file: explicit VR, little endian."""
-    value += (b"\0" if kind in ("UI", "OB") else b" ") * (len(value) % 2)
-    return RawDataElement(BaseTag(tag_for_keyword(keyword) or 0), kind, len(value), value, 0, False, True)
+    return encoded(BaseTag(tag_of(keyword)), kind, value)
+
+
+def encoded(tag: BaseTag, kind: str, value: bytes) -> RawDataElement:
+    if len(value) % 2:
+        value += b"\0" if kind in ("UI", "OB") else b" "
+    return RawDataElement(tag, kind, len(value), value, 0, False, True)
 
 
 @lru_cache(maxsize=1)
-def _marks() -> Dataset:
+def _marks() -> dict[BaseTag, Any]:
+    """What every de-identified file says; made once and kept as bytes, because it is written ten thousands of times."""
     one = Dataset()
     for keyword in EMPTY:
         setattr(one, keyword, "")
@@ -220,7 +265,7 @@ def _marks() -> Dataset:
     file = DicomBytesIO()
     file.is_little_endian, file.is_implicit_VR = True, False
     write_dataset(file, one)
-    return read_dataset(io.BytesIO(file.getvalue()), False, True)
+    return dict(read_dataset(io.BytesIO(file.getvalue()), False, True).items())
 
 
 def _element(data: Dataset, tag: Any) -> DataElement | None:

@@ -8,31 +8,48 @@ from __future__ import annotations
 import io
 import logging
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from numpy.typing import NDArray
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.pixels import as_pixel_options, get_decoder
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from speciate import SpeciateError
+from speciate_dicom.fields import Fields
+from speciate_dicom.quick import PIXELS, quick
 
 __all__ = ["Header", "Pixels", "header", "quietly"]
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
-PIXELS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE00010: "PixelData"}
 MASKS = "1.2.840.10008.5.1.4.1.1.66"  # segmentations
 BARE = (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08")  # how a file without a preamble begins
+HEAD = 128 << 10  # of a file, that its header usually fits
 SMALL = 64 << 20
 MOST_FRAMES = 1 << 20
+NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+PLAIN = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR")  # pixels of one number each
+OPTIONS = {
+    "samples_per_pixel": "SamplesPerPixel",
+    "photometric_interpretation": "PhotometricInterpretation",
+    "planar_configuration": "PlanarConfiguration",
+    "number_of_frames": "NumberOfFrames",
+    "rows": "Rows",
+    "columns": "Columns",
+    "bits_allocated": "BitsAllocated",
+    "bits_stored": "BitsStored",
+    "pixel_representation": "PixelRepresentation",
+}
 KNOWN = ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 
 
@@ -53,7 +70,7 @@ class Pixels:
         with quietly(), self.open() as file:
             file.seek(self.start)
             try:
-                for array, _ in self._decoder().iter_array(file, **self.options):
+                for array in self._plain(file) if self._is_plain() else self._decoded(file):
                     count += 1
                     yield array
             except (MemoryError, GeneratorExit, SpeciateError):
@@ -66,6 +83,32 @@ class Pixels:
 
     def open(self) -> BinaryIO:
         return io.BytesIO(self.body) if self.body else self.path.open("rb")
+
+    def _is_plain(self) -> bool:
+        """Whether the pixels lie there as they are, so that nobody has to decode them."""
+        options = self.options
+        bits, used = options["bits_allocated"], options.get("bits_stored")
+        plain = options["samples_per_pixel"] == 1 and options["photometric_interpretation"] in PLAIN
+        plain = plain and options["pixel_keyword"] == "PixelData" and options.get("pixel_representation") in (0, 1)
+        plain = plain and bits in (8, 16, 32) and isinstance(used, int) and 1 <= used <= bits
+        plain = plain and max(options["rows"], options["columns"]) < 1 << 16
+        syntax = UID(self.syntax)
+        return plain and syntax in NATIVE and not self.body
+
+    def _plain(self, file: BinaryIO) -> Iterator[NDArray[Any]]:
+        """Frames as pydicom gives them: bits that are not used are cleared, or repeat the sign."""
+        options = self.options
+        rows, columns, bits = options["rows"], options["columns"], options["bits_allocated"]
+        dtype = np.dtype(f"<{'ui'[options['pixel_representation']]}{bits // 8}")
+        for _ in range(options["number_of_frames"]):
+            array = np.fromfile(file, dtype=dtype, count=rows * columns).reshape(rows, columns)
+            if unused := bits - options["bits_stored"]:
+                np.left_shift(array, unused, out=array)
+                np.right_shift(array, unused, out=array)
+            yield array
+
+    def _decoded(self, file: BinaryIO) -> Iterator[NDArray[Any]]:
+        return (array for array, _ in self._decoder().iter_array(file, **self.options))
 
     def _decoder(self) -> Any:
         try:
@@ -106,17 +149,37 @@ def header(path: Path, most_bytes: int) -> Header:
 @contextmanager
 def quietly() -> Iterator[None]:
     """Without pydicom's warnings and log, which repeat values of the file."""
-    log, mode = logging.getLogger("pydicom"), config.settings.reading_validation_mode
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
-    config.settings.reading_validation_mode = config.IGNORE
-    try:
-        with warnings.catch_warnings():
+    with QUIET:
+        yield
+
+
+class Quiet:
+    """Entered again while it is entered, in this thread or another, it costs and changes nothing."""
+
+    def __init__(self) -> None:
+        self._lock, self._depth, self._before = threading.Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._depth += 1
+            if self._depth > 1:
+                return
+            log, mode = logging.getLogger("pydicom"), config.settings.reading_validation_mode
+            self._before.callback(log.setLevel, log.level)
+            self._before.callback(setattr, config.settings, "reading_validation_mode", mode)
+            self._before.enter_context(warnings.catch_warnings())
             warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
-        config.settings.reading_validation_mode = mode
+            log.setLevel(logging.CRITICAL + 1)
+            config.settings.reading_validation_mode = config.IGNORE
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            if not self._depth:
+                self._before.close()
+
+
+QUIET = Quiet()
 
 
 def damaged(what: str, offset: int = -1) -> SpeciateError:
@@ -126,6 +189,10 @@ def damaged(what: str, offset: int = -1) -> SpeciateError:
 
 def _parsed(path: Path, most_bytes: int) -> tuple[Dataset, str, tuple[int, int, str], bytes]:
     """(header, transfer syntax, the pixels' place, length and VR, the inflated dataset)."""
+    with path.open("rb") as file:
+        found = quick(file.read(HEAD))
+    if found is not None:
+        return *found, b""
     with _opened(path) as file:
         head = file.read(2048)
         if DEFLATED.encode() in head:
@@ -193,7 +260,7 @@ def _value(file: BinaryIO, little: bool) -> tuple[int, int, str]:
 def _options(data: Dataset, syntax: str, vr: str) -> dict[str, Any]:
     """What the decoder needs to know."""
     try:
-        options: dict[str, Any] = dict(as_pixel_options(data))
+        options: dict[str, Any] = _plain_options(Fields(data)) or dict(as_pixel_options(data))
     except Exception as error:
         raise damaged(f"what it says about its pixels cannot be read ({type(error).__name__})") from None
     known = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
@@ -205,10 +272,24 @@ def _options(data: Dataset, syntax: str, vr: str) -> dict[str, Any]:
     return options | ({"indices": [0]} if single else {})
 
 
+def _plain_options(fields: Fields) -> dict[str, Any] | None:
+    """What pydicom would gather, where each value is a number or a word; else nothing."""
+    options: dict[str, Any] = {}
+    for name, keyword in OPTIONS.items():
+        if fields.has(keyword):
+            is_word = name == "photometric_interpretation"
+            value = fields.words(keyword) if is_word else fields.value(keyword)
+            if type(value) is not (str if is_word else int):
+                return None
+            options[name] = value
+    options.setdefault("number_of_frames", 1)
+    return options if options["number_of_frames"] > 0 and not fields.has("ExtendedOffsetTable") else None
+
+
 def _check(data: Dataset, pixels: Pixels, most: int) -> None:
     """The header agrees with itself, with the pixels it describes, and with the limits."""
     options = pixels.options
-    if str(data.get("SOPClassUID", "")).startswith(MASKS):
+    if Fields(data).text("SOPClassUID").startswith(MASKS):
         raise SpeciateError("this is a segmentation", "masks are no pictures", "leave it out")
     numbers = [options.get(name) for name in ("rows", "columns", "samples_per_pixel", "bits_allocated")]
     if not all(isinstance(number, int) and number > 0 for number in numbers):

@@ -12,6 +12,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from speciate_dicom.deid import flat, numbers
+from speciate_dicom.fields import Fields
 from speciate_dicom.files import Header, Pixels, header, quietly
 from speciate_dicom.pictures import scale, void_of
 from speciate_dicom.secret import secret
@@ -67,14 +68,13 @@ class Stack:
 
 def key_of(path: Path) -> str:
     """Files of one key may be one volume. It is a pseudonym: a series' UID tells whose it is."""
-    found = header(path, KEY_LIMIT)
     with quietly():
-        data = found.data
-        uid = str(data.get("SeriesInstanceUID") or "")
+        found = header(path, KEY_LIMIT)
+        fields = Fields(found.data)
+        uid = fields.text("SeriesInstanceUID")
         if found.frames > 1 or not uid:
-            return secret().name("file", str(data.get("SOPInstanceUID") or path))
-        words = [uid, *(str(part) for part in _kind(data))]
-        return secret().name("series", "\0".join(words))
+            return secret().name("file", fields.text("SOPInstanceUID") or str(path))
+        return secret().name("series", "\0".join([uid, *_kind(fields)]))
 
 
 def planes_of(found: Header) -> list[Plane]:
@@ -100,41 +100,42 @@ def stacks_of(planes: Sequence[Plane]) -> tuple[list[Stack], list[tuple[Plane, s
 
 
 def _plane(data: Dataset, number: int, found: Header) -> Plane:
-    spacing = next((s for s in (_vector(data, name, 2) for name in SPACINGS) if s and min(s) > 0), (1.0, 1.0))
-    distance = abs(_number(data, "SpacingBetweenSlices") or _number(data, "SliceThickness") or 1.0)
-    position, orientation, known = _place(data, number, found, distance)
+    fields = Fields(data)
+    spacing = next((s for s in (_vector(fields, name, 2) for name in SPACINGS) if s and min(s) > 0), (1.0, 1.0))
+    distance = abs(_number(fields, "SpacingBetweenSlices") or _number(fields, "SliceThickness") or 1.0)
+    position, orientation, known = _place(fields, number, found, distance)
     size = (found.pixels.options["rows"], found.pixels.options["columns"])
     return Plane(
         frame=number,
-        uid=str(data.get("SOPInstanceUID") or ""),
-        order=tuple(_number(data, name) or 0.0 for name in ORDER),
+        uid=fields.text("SOPInstanceUID"),
+        order=tuple(_number(fields, name) or 0.0 for name in ORDER),
         position=position,
         orientation=orientation,
         spacing=(spacing[0], spacing[1]),
         thickness=distance,
         known=known,
-        kind=(*_kind(data), *size, round(spacing[0], 4), round(spacing[1], 4)),
+        kind=(*_kind(fields), *size, round(spacing[0], 4), round(spacing[1], 4)),
         pixels=found.pixels,
         scale=scale(data),
-        table=data if data.get("ModalityLUTSequence") else None,
+        table=data if fields.has("ModalityLUTSequence") and data.get("ModalityLUTSequence") else None,
         void=void_of(data),
     )
 
 
-def _place(data: Dataset, number: int, found: Header, distance: float) -> tuple[Vector, Vector, bool]:
+def _place(fields: Fields, number: int, found: Header, distance: float) -> tuple[Vector, Vector, bool]:
     """(position, orientation, whether the file says so); frames without a place of their own follow one another."""
-    position, orientation = _vector(data, "ImagePositionPatient", 3), _vector(data, "ImageOrientationPatient", 6)
+    position, orientation = _vector(fields, "ImagePositionPatient", 3), _vector(fields, "ImageOrientationPatient", 6)
     if position and orientation and (found.frames == 1 or "PerFrameFunctionalGroupsSequence" in found.data):
         return position, orientation, True
     facing = orientation or USUAL
-    offsets = numbers(data.get("GridFrameOffsetVector"))
+    offsets = numbers(fields.value("GridFrameOffsetVector"))
     if position and orientation and isinstance(offsets, list) and len(offsets) == found.frames:
         return _moved(position, facing, offsets[number] - offsets[0]), facing, True
     if found.frames > 1:
         return _moved(position or (0.0, 0.0, 0.0), facing, number * distance), facing, False
-    along = _number(data, "SliceLocation")
+    along = _number(fields, "SliceLocation")
     if along is None:
-        along = (_number(data, "InstanceNumber") or 0.0) * distance
+        along = (_number(fields, "InstanceNumber") or 0.0) * distance
     return _moved((0.0, 0.0, 0.0), facing, along), facing, False
 
 
@@ -142,13 +143,18 @@ def _moved(position: Vector, orientation: Vector, along: float) -> Vector:
     return tuple(a + along * b for a, b in zip(position, _normal(orientation), strict=True))
 
 
-def _kind(data: Dataset) -> tuple[str, ...]:
+def _kind(fields: Fields) -> tuple[str, ...]:
     """What all planes of a volume have in common, roughly; a rounded direction could part neighbours."""
-    sides = _vector(data, "ImageOrientationPatient", 6)
-    facing = "" if sides is None else f"{np.argmax(np.abs(sides[:3]))}{np.argmax(np.abs(sides[3:]))}"
-    image = "/".join(str(part) for part in data.get("ImageType") or ())
-    size = f"{data.get('Rows')}x{data.get('Columns')}"
-    return (facing, image, size, *(str(data.get(name, "")) for name in TOLD_APART))
+    sides = _vector(fields, "ImageOrientationPatient", 6)
+    facing = "" if sides is None else f"{_steepest(sides[:3])}{_steepest(sides[3:])}"
+    image = "/".join(str(part) for part in fields.words("ImageType") or ())
+    size = f"{fields.value('Rows')}x{fields.value('Columns')}"
+    return (facing, image, size, *(fields.text(name) for name in TOLD_APART))
+
+
+def _steepest(direction: Vector) -> int:
+    sizes = [abs(part) for part in direction]
+    return sizes.index(max(sizes))
 
 
 def _alike(planes: list[Plane]) -> list[list[Plane]]:
@@ -197,11 +203,11 @@ def _normal(orientation: Vector) -> Vector:
     return tuple(float(part) for part in found / length) if length > 0 else (0.0, 0.0, 1.0)
 
 
-def _vector(data: Dataset, keyword: str, length: int) -> Vector | None:
-    found = numbers(data.get(keyword))
+def _vector(fields: Fields, keyword: str, length: int) -> Vector | None:
+    found = numbers(fields.value(keyword))
     return tuple(found) if isinstance(found, list) and len(found) == length else None
 
 
-def _number(data: Dataset, keyword: str) -> float | None:
-    found = numbers(data.get(keyword))
+def _number(fields: Fields, keyword: str) -> float | None:
+    found = numbers(fields.value(keyword))
     return float(found[0] if isinstance(found, list) else found) if found is not None else None

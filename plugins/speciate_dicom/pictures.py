@@ -10,8 +10,11 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi
 
 from speciate import UsageError
+from speciate_dicom.fields import Fields
 
-__all__ = ["as_grey", "automatic", "padding", "rendered", "rescaled", "scale", "void_of", "window_of", "windowed"]
+__all__ = [
+    *("as_grey", "automatic", "padding", "rendered", "rescaled", "scale", "shown", "void_of", "window_of", "windowed"),
+]
 
 Window = tuple[float, float]  # centre and width
 LOW, HIGH = 0.5, 99.5  # percentiles of an automatic window
@@ -20,21 +23,33 @@ SAMPLE = 1 << 16  # pixels that percentiles are taken from
 
 def rendered(array: NDArray[Any], data: Dataset, window: str) -> NDArray[np.uint8]:
     """[height, width, 3]: what a viewer shows."""
-    kind = str(data.get("PhotometricInterpretation", "MONOCHROME2"))
+    found = shown(array, data, window)
+    if found.ndim == 3:
+        return found
+    colours = np.empty((*found.shape, 3), dtype=np.uint8)
+    for channel in range(3):  # twice as fast as `repeat`
+        colours[..., channel] = found
+    return colours
+
+
+def shown(array: NDArray[Any], data: Dataset, window: str) -> NDArray[np.uint8]:
+    """The same, [height, width] where it is grey."""
+    fields = Fields(data)
+    kind = fields.text("PhotometricInterpretation", "MONOCHROME2")
     if kind == "PALETTE COLOR":
         return _bytes(apply_color_lut(array, data))
     if array.ndim == 3:
-        return _bytes(array, int(data.get("BitsStored", 8)))
+        return _bytes(array, int(fields.value("BitsStored") or 8))
     void = padding(array, data)
     grey = _looked_up(array, data) if not window else None
     if grey is None:
         values = rescaled(array, data)
-        grey = windowed(values, _chosen(values, void, data, window), str(data.get("VOILUTFunction", "LINEAR")))
+        grey = windowed(values, _chosen(values, void, fields, window), fields.text("VOILUTFunction", "LINEAR"))
     if kind == "MONOCHROME1":
         grey = 255 - grey
     if void is not None:
         grey[void] = 0
-    return np.repeat(grey[:, :, None], 3, axis=2)
+    return grey
 
 
 def rescaled(array: NDArray[Any], data: Dataset) -> NDArray[np.float32]:
@@ -52,18 +67,20 @@ def rescaled(array: NDArray[Any], data: Dataset) -> NDArray[np.float32]:
 
 def scale(data: Dataset) -> tuple[float, float]:
     """Slope and intercept."""
-    slope, intercept = data.get("RescaleSlope"), data.get("RescaleIntercept")
-    if slope is None and data.get("DoseGridScaling") is not None:
-        return float(data.DoseGridScaling), 0.0
+    fields = Fields(data)
+    slope, intercept = fields.value("RescaleSlope"), fields.value("RescaleIntercept")
+    if slope is None and (dose := fields.value("DoseGridScaling")) is not None:
+        return float(dose), 0.0
     return float(1 if slope is None else slope), float(intercept or 0)
 
 
 def void_of(data: Dataset) -> tuple[int, int] | None:
     """The stored values, from and to, that stand for no picture."""
-    low = data.get("PixelPaddingValue")
+    fields = Fields(data)
+    low = fields.value("PixelPaddingValue")
     if not isinstance(low, int):
         return None
-    high = data.get("PixelPaddingRangeLimit")
+    high = fields.value("PixelPaddingRangeLimit")
     return (min(low, high), max(low, high)) if isinstance(high, int) else (low, low)
 
 
@@ -84,8 +101,9 @@ def windowed(values: NDArray[np.float32], window: Window, function: str = "LINEA
         return np.asarray(np.rint(grey), dtype=np.uint8)
     if function != "LINEAR_EXACT":
         centre, width = centre - 0.5, max(width - 1, 1e-6)
-    grey = values * np.float32(255 / width) + np.float32(127.5 - centre * 255 / width)
-    return np.asarray(np.rint(np.clip(grey, 0, 255)), dtype=np.uint8)
+    scaled = values * np.float32(255 / width)
+    scaled += np.float32(127.5 - centre * 255 / width)
+    return np.asarray(np.rint(np.clip(scaled, 0, 255, out=scaled), out=scaled), dtype=np.uint8)
 
 
 def window_of(text: str) -> Window | None:
@@ -104,11 +122,24 @@ def window_of(text: str) -> Window | None:
 def automatic(values: NDArray[np.float32]) -> Window:
     """All but the darkest and the brightest few."""
     flat = values.reshape(-1)
-    low, high = np.percentile(flat[:: max(1, flat.size // SAMPLE)], (LOW, HIGH))
+    low, high = _percentiles(flat[:: max(1, flat.size // SAMPLE)])
     if not high > low:
         low, high = flat.min(), flat.max()
     width = float(high) - float(low)
     return (float(low) + float(high)) / 2 + 0.5, width + 1 if width > 0 else 2.0
+
+
+def _percentiles(values: NDArray[np.float32]) -> tuple[Any, Any]:
+    """`np.percentile` of LOW and HIGH, in half its time."""
+    ordered = np.sort(values)
+    if not len(ordered) or np.isnan(ordered[-1]):
+        low, high = np.percentile(values, (LOW, HIGH))
+        return low, high
+    at = (len(ordered) - 1) * np.true_divide(np.array([LOW, HIGH]), 100)
+    below = np.floor(at).astype(np.int64)
+    a, b, share = ordered[below], ordered[np.minimum(below + 1, len(ordered) - 1)], at - below
+    low, high = np.where(share >= 0.5, b - (b - a) * (1 - share), a + (b - a) * share)
+    return low, high
 
 
 def as_grey(array: NDArray[Any]) -> NDArray[Any]:
@@ -119,12 +150,12 @@ def as_grey(array: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(np.rint(weighed), dtype=array.dtype)
 
 
-def _chosen(values: NDArray[np.float32], void: NDArray[np.bool_] | None, data: Dataset, window: str) -> Window:
+def _chosen(values: NDArray[np.float32], void: NDArray[np.bool_] | None, fields: Fields, window: str) -> Window:
     """The window that was asked for, the file's own, or an automatic one."""
     asked = window_of(window)
     if asked is not None:
         return asked
-    centre, width = (_first(data.get(name)) for name in ("WindowCenter", "WindowWidth"))
+    centre, width = (_first(fields.value(name)) for name in ("WindowCenter", "WindowWidth"))
     if not window and centre is not None and width is not None and width >= 1:
         return centre, width
     return automatic(values if void is None else values[~void])
@@ -132,7 +163,7 @@ def _chosen(values: NDArray[np.float32], void: NDArray[np.bool_] | None, data: D
 
 def _looked_up(array: NDArray[Any], data: Dataset) -> NDArray[np.uint8] | None:
     """Through the file's own table of grey values, where it has one."""
-    table = data.get("VOILUTSequence")
+    table = data.get("VOILUTSequence") if "VOILUTSequence" in data else None
     if not table:
         return None
     values = apply_modality_lut(array, data)

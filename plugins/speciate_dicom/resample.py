@@ -6,7 +6,9 @@ between planes it is interpolated by where they really are, so that gaps and sla
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from speciate_dicom.container import Volume
 
 __all__ = ["fitted", "shape_of", "shrunk"]
 
+EXACT = 1 << 24  # whole numbers up to this are what they are in 32 bits
 Floats = NDArray[np.float32]
 Shape = tuple[int, int, int]
 
@@ -62,10 +65,10 @@ def fitted(volume: Volume, shape: Shape | None, spacing: float) -> tuple[Floats,
     return np.ascontiguousarray(voxels), gaps
 
 
-def shrunk(plane: Floats, size: tuple[int, int]) -> Floats:
-    """A picture at another size."""
+def shrunk(plane: Floats, size: tuple[int, int], most: float = math.inf) -> Floats:
+    """A picture at another size; `most` is said of one of whole numbers, none of them larger."""
     for dim, count in enumerate(size):
-        plane = _along(plane, Axis(0.0, plane.shape[dim] / count, count), dim)
+        plane = _along(plane, Axis(0.0, plane.shape[dim] / count, count), dim, math.inf if dim else most)
     return plane
 
 
@@ -87,7 +90,7 @@ def _between(volume: Volume, axes: list[Axis]) -> Floats:
         if number not in kept:
             while len(kept) > 1:
                 kept.pop(min(kept))
-            kept[number] = _along(_along(volume.plane(number), axes[1], 0), axes[2], 1)
+            kept[number] = _along(_along(volume.plane(number), axes[1], 0, volume.most(number)), axes[2], 1)
         return kept[number]
 
     usual = volume.spacing[0]
@@ -106,8 +109,9 @@ def _between(volume: Volume, axes: list[Axis]) -> Floats:
     return voxels
 
 
-def _along(plane: Floats, axis: Axis, dim: int) -> Floats:
-    """Means over the pixels that a voxel covers; between two pixels where it covers less than one."""
+def _along(plane: Floats, axis: Axis, dim: int, most: float = math.inf) -> Floats:
+    """Means over the pixels that a voxel covers; between two pixels where it covers less than one. Whole numbers up to
+    `most` are summed up in the quickest order."""
     pixels = plane.shape[dim]
     if axis.step == 1 and axis.start == 0 and axis.count == pixels:
         return plane
@@ -115,8 +119,9 @@ def _along(plane: Floats, axis: Axis, dim: int) -> Floats:
         edges = np.rint(axis.start + np.arange(axis.count + 1) * axis.step).astype(np.int64)
         edges = np.clip(edges, 0, pixels)
         inside = plane[: edges[-1]] if dim == 0 else plane[:, : edges[-1]]
-        sums = np.add.reduceat(inside, edges[:-1], axis=dim, dtype=np.float32)
         sizes = np.diff(edges).astype(np.float32)
+        exact = dim == 0 and sizes.min() > 0 and most * sizes.max() <= EXACT
+        sums = _sums(inside, edges) if exact else np.add.reduceat(inside, edges[:-1], axis=dim, dtype=np.float32)
         return np.asarray(sums / (sizes[:, None] if dim == 0 else sizes), dtype=np.float32)
     centres = np.clip(axis.centres, 0, pixels - 1)
     low = centres.astype(np.int64)
@@ -124,6 +129,14 @@ def _along(plane: Floats, axis: Axis, dim: int) -> Floats:
     share = share[:, None] if dim == 0 else share
     a, b = plane.take(low, dim), plane.take(np.minimum(low + 1, pixels - 1), dim)
     return np.asarray(a + share * (b - a), dtype=np.float32)
+
+
+def _sums(plane: Floats, edges: NDArray[np.int64]) -> Floats:
+    """`np.add.reduceat` over rows, in a fifth of its time; the same where the order of sums does not matter."""
+    sums = np.empty((len(edges) - 1, *plane.shape[1:]), dtype=np.float32)
+    for number, (start, end) in enumerate(pairwise(edges.tolist())):
+        np.add.reduce(plane[start:end], axis=0, dtype=np.float32, out=sums[number])
+    return sums
 
 
 def _centred(voxels: Floats, shape: Shape, fill: float) -> Floats:

@@ -1,5 +1,8 @@
 """The key of pseudonyms: without it nobody can tell from a pseudonym whose it is, with it the same person keeps theirs.
 
+Names of files get pseudonyms, too: who was scanned often stands in them. `python -m speciate_dicom.names` finds a file
+again.
+
 It comes from the environment variable SPECIATE_DICOM_KEY, or from a file in the person's own configuration folder that
 is made when it is first needed. It is never stored with the data.
 """
@@ -11,12 +14,14 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
 from speciate import UsageError
+from speciate_dicom.options import Common
 
-__all__ = ["VARIABLE", "Secret", "secret"]
+__all__ = ["VARIABLE", "Secret", "pseudonyms", "secret"]
 
 VARIABLE = "SPECIATE_DICOM_KEY"
 LEAST = 16  # characters
@@ -37,6 +42,15 @@ class Secret:
         """A pseudonym of letters and digits."""
         return self.digest(kind, value).hex()[:16]
 
+    def file(self, name: str) -> str:
+        """What a file is called where it is stored."""
+        name = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # as it can be printed
+        return f"dicom-{self.name('path', name)}.dcm"
+
+    def patient(self, value: str) -> str:
+        """The group of a patient's pictures, by the PatientID that a header or a label file gives."""
+        return self.name("patient", f"PatientID\0{' '.join(value.split())}")
+
     def uid(self, value: str) -> str:
         """Another UID; the same one for the same UID."""
         return f"2.25.{int.from_bytes(self.digest('uid', value)[:16], 'big')}"
@@ -50,6 +64,15 @@ class Secret:
         except (ValueError, OverflowError):
             return ""
         return f"{day.year:04d}{day.month:02d}{day.day:02d}"
+
+
+def pseudonyms(options: Common) -> Callable[[str, str], str] | None:
+    """What a dataset stores instead of names of files and groups; nothing where a person keeps who was scanned."""
+    if options.keep_phi:
+        return None
+    key = secret()
+    kinds = {"file": key.file, "group": key.patient}
+    return lambda kind, name: kinds[kind](name)
 
 
 def secret() -> Secret:

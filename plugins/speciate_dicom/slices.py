@@ -7,6 +7,7 @@ Compressed pixels are decompressed here, in the limited process that reads stran
 from __future__ import annotations
 
 import io
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import correct_ambiguous_vr_element, write_dataset
@@ -23,10 +24,12 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from speciate import Row, Sample, SpeciateError
-from speciate_dicom.deid import as_bytes, check_tags, clean, columns, flat, patient_of, refuse_burned_in
+from speciate_dicom.deid import GROUPS, as_bytes, check_tags, clean, columns, flat, patient_of, refuse_burned_in
+from speciate_dicom.fields import Fields, tag_of
 from speciate_dicom.files import Header, damaged, header, quietly
 from speciate_dicom.options import SliceOptions
 from speciate_dicom.pictures import rendered, window_of
+from speciate_dicom.quick import PIXELS, quick
 from speciate_dicom.secret import Secret, secret
 from speciate_dicom.tags import TABLES
 
@@ -39,7 +42,9 @@ SINGLE = {  # what a frame of an enhanced picture is alone
     "1.2.840.10008.5.1.4.1.1.130": "1.2.840.10008.5.1.4.1.1.128",
 }
 WRITER = "2.25.302043790172249692526321623266752743501"
-DROPPED = ("NumberOfFrames", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+DROPPED = frozenset(map(tag_of, ("NumberOfFrames", *GROUPS)))
+TABLE_TAGS = frozenset(map(tag_of, TABLES))
+HEAD = 64 << 10
 
 
 class SliceReader:
@@ -54,29 +59,29 @@ class SliceReader:
         return {"dicom": "blob"}
 
     def read(self, path: Path) -> Iterator[Row]:
-        found = header(path, self.options.frame_megabytes << 20)
-        refuse_burned_in(found.data, self.options)
-        key = secret()
-        for number, array in enumerate(found.pixels.frames()):
-            with quietly():
+        with quietly():
+            found = header(path, self.options.frame_megabytes << 20)
+            refuse_burned_in(found.data, self.options)
+            key = secret()
+            for number, array in enumerate(found.pixels.frames()):
                 yield self._row(found, number, array, key)
 
     def decode(self, row: Mapping[str, Any]) -> Sample:
         with quietly():
-            data = dcmread(io.BytesIO(row["dicom"]))
-            return {"pixels": rendered(stored(data), data, self.options.window)}
+            data, array = opened(row["dicom"])
+            return {"pixels": rendered(array, data, self.options.window)}
 
     def _row(self, found: Header, number: int, array: NDArray[Any], key: Secret) -> Row:
         try:
             data = flat(found.data, number)
-            kept = data.copy() if self.options.keep_phi else clean(data, number, key)
+            kept = data if self.options.keep_phi else clean(data, number, key)
             blob = written(kept, array, found.frames > 1)
             row: Row = {"dicom": blob, "group": key.name("patient", patient_of(data))}
-            row["series"] = key.name("series", str(data.get("SeriesInstanceUID", "")))
-            row |= {"frame": number, "modality": str(kept.get("Modality", "")), "height": array.shape[0]}
+            row["series"] = key.name("series", Fields(data).text("SeriesInstanceUID"))
+            row |= {"frame": number, "modality": Fields(kept).text("Modality"), "height": array.shape[0]}
             row |= {"width": array.shape[1], **columns(data, self.options)}
-            if any(keyword in kept for keyword in TABLES):
-                rendered(array, kept, self.options.window)  # a table may not fit the pixels
+            if not TABLE_TAGS.isdisjoint(kept.keys()):
+                self.decode(row)  # a table may not fit the pixels
         except (SpeciateError, MemoryError):
             raise
         except Exception as error:
@@ -84,46 +89,51 @@ class SliceReader:
         return row
 
 
-def stored(data: Dataset) -> NDArray[Any]:
-    """The pixels of a file that `written` made."""
-    shape: tuple[int, ...] = (int(data.Rows), int(data.Columns))
-    if "FloatPixelData" in data:
-        return np.frombuffer(data.FloatPixelData, dtype="<f4").reshape(shape)
-    if data.SamplesPerPixel == 3:
-        shape += (3,)
-    dtype = f"<{'i' if data.PixelRepresentation else 'u'}{data.BitsAllocated // 8}"
-    size = int(np.prod(shape))
-    return np.frombuffer(data.PixelData, dtype=dtype, count=size).reshape(shape)
+def opened(blob: bytes | memoryview) -> tuple[Dataset, NDArray[Any]]:
+    """The header and the pixels of a file that `written` made."""
+    found = quick(bytes(memoryview(blob)[:HEAD]))
+    if found is None:
+        whole = dcmread(io.BytesIO(blob))
+        element = next(whole[tag] for tag in PIXELS if tag in whole)
+        data, (start, vr), pixels = whole, (0, element.VR), element.value
+    else:
+        data, _, (start, _, vr) = found
+        pixels = blob
+    fields, dtype = Fields(data), "<f4"
+    shape: tuple[int, ...] = (int(fields.value("Rows")), int(fields.value("Columns")))
+    if vr != "OF":
+        shape += (3,) if fields.value("SamplesPerPixel") == 3 else ()
+        dtype = f"<{'i' if fields.value('PixelRepresentation') else 'u'}{fields.value('BitsAllocated') // 8}"
+    return data, np.frombuffer(pixels, dtype=dtype, count=math.prod(shape), offset=start).reshape(shape)
 
 
 def written(data: Dataset, array: NDArray[Any], one_of_many: bool) -> bytes:
     """A DICOM file of one picture, uncompressed."""
-    kind = str(data.get("SOPClassUID") or CAPTURE)
+    fields = Fields(data)
+    kind = fields.text("SOPClassUID") or CAPTURE
     kind = SINGLE.get(kind, CAPTURE if one_of_many else kind)
-    uid = str(data.get("SOPInstanceUID") or "2.25.1")
-    for keyword in DROPPED:
-        if keyword in data:
-            del data[keyword]
-    for keyword, vr, value in [*_described(data, array), ("SOPClassUID", "UI", kind), ("SOPInstanceUID", "UI", uid)]:
+    uid = fields.text("SOPInstanceUID") or "2.25.1"
+    elements: dict[int, Any] = {int(tag): element for tag, element in data.items() if int(tag) not in DROPPED}
+    for keyword, vr, value in [*_described(fields, array), ("SOPClassUID", "UI", kind), ("SOPInstanceUID", "UI", uid)]:
         given = struct.pack("<H", value) if isinstance(value, int) else value
-        data[keyword] = as_bytes(keyword, vr, given.encode() if isinstance(given, str) else given)
+        elements[tag_of(keyword)] = as_bytes(keyword, vr, given.encode() if isinstance(given, str) else given)
     meta = [("MediaStorageSOPClassUID", kind), ("MediaStorageSOPInstanceUID", uid)]
     meta += [("TransferSyntaxUID", ExplicitVRLittleEndian), ("ImplementationClassUID", WRITER)]
     about = b"\x02\0\x01\0OB\0\0\x02\0\0\0\0\x01"
-    about += b"".join(_encoded(as_bytes(keyword, "UI", value.encode())) for keyword, value in meta)
+    about += b"".join(b"".join(_encoded(as_bytes(keyword, "UI", value.encode()))) for keyword, value in meta)
     head = bytes(128) + b"DICM" + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(about)) + about
-    return head + _body(data)
+    return b"".join([head, *_body(elements)])
 
 
-def _described(data: Dataset, array: NDArray[Any]) -> list[tuple[str, str, Any]]:
+def _described(fields: Fields, array: NDArray[Any]) -> list[tuple[str, str, Any]]:
     """The pixels, and the attributes that say how they are stored: (keyword, VR, value)."""
     size = [("Rows", "US", array.shape[0]), ("Columns", "US", array.shape[1])]
     if array.dtype.kind == "f":
         pixels = np.ascontiguousarray(array, dtype="<f4").tobytes()
         return [*size, ("SamplesPerPixel", "US", 1), ("BitsAllocated", "US", 32), ("FloatPixelData", "OF", pixels)]
     bits = array.dtype.itemsize * 8
-    used = min(int(data.get("BitsStored") or bits), bits)
-    pixels = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+    used = min(int(fields.value("BitsStored") or bits), bits)
+    lying = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     numbers = {"BitsAllocated": bits, "BitsStored": used, "HighBit": used - 1, "SamplesPerPixel": 1}
     numbers["PixelRepresentation"] = int(array.dtype.kind == "i")
     colours = []
@@ -131,30 +141,43 @@ def _described(data: Dataset, array: NDArray[Any]) -> list[tuple[str, str, Any]]
         numbers |= {"SamplesPerPixel": 3, "PlanarConfiguration": 0}
         colours = [("PhotometricInterpretation", "CS", "RGB")]
     described = [(keyword, "US", number) for keyword, number in numbers.items()]
-    return [*size, *described, *colours, ("PixelData", "OW" if bits > 8 else "OB", pixels)]
+    return [*size, *described, *colours, ("PixelData", "OW" if bits > 8 else "OB", _bytes_of(lying))]
 
 
-def _body(data: Dataset) -> bytes:
+def _bytes_of(array: NDArray[Any]) -> Any:
+    """As it lies in memory: not copied, unless it will be padded."""
+    return array.data.cast("B") if array.nbytes % 2 == 0 else array.tobytes()
+
+
+def _body(elements: Mapping[int, Any]) -> Iterator[bytes]:
     """The dataset in explicit VR, little endian. What is bytes already is copied; pydicom writes the rest."""
-    parts = []
-    for tag in sorted(data.keys()):
-        element = data.get_item(tag)
-        if isinstance(element, RawDataElement) and element.VR and element.is_little_endian and tag.element:
-            parts.append(_encoded(element))
+    whole = Dataset()
+    for tag in sorted(elements):
+        element = elements[tag]
+        raw = isinstance(element, RawDataElement)
+        if raw and element.VR and element.value is not None and element.is_little_endian and tag & 0xFFFF:
+            yield from _encoded(element)
             continue
-        file = DicomBytesIO()
-        file.is_little_endian, file.is_implicit_VR = True, False
-        one = Dataset()
-        element = data[tag]
-        one[tag] = correct_ambiguous_vr_element(element, data, True) if " or " in element.VR else element
-        write_dataset(file, one)
-        parts.append(file.getvalue())
-    return b"".join(parts)
+        if raw or " or " in element.VR:  # what it is depends on others
+            for every in () if len(whole) else elements.values():
+                whole[every.tag] = every
+            element = whole[tag]
+            element = correct_ambiguous_vr_element(element, whole, True) if " or " in element.VR else element
+        yield _written(element)
 
 
-def _encoded(element: RawDataElement) -> bytes:
+def _written(element: DataElement) -> bytes:
+    file = DicomBytesIO()
+    file.is_little_endian, file.is_implicit_VR = True, False
+    one = Dataset()
+    one[element.tag] = element
+    write_dataset(file, one)
+    return bytes(file.getvalue())
+
+
+def _encoded(element: RawDataElement) -> tuple[bytes, bytes]:
     value, kind = element.value or b"", str(element.VR)
     group, number = element.tag >> 16, element.tag & 0xFFFF
     if kind in EXPLICIT_VR_LENGTH_32:
-        return struct.pack("<HH2sHL", group, number, kind.encode(), 0, len(value)) + value
-    return struct.pack("<HH2sH", group, number, kind.encode(), len(value)) + value
+        return struct.pack("<HH2sHL", group, number, kind.encode(), 0, len(value)), value
+    return struct.pack("<HH2sH", group, number, kind.encode(), len(value)), value

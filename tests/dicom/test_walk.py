@@ -29,9 +29,9 @@ def scans(folder, count, depth=5, side=20):
         values[:, : side // 2] += 800 * (patient % 2)
         order = np.random.default_rng(patient).permutation(depth)
         for j, i in enumerate(order):
-            save(folder / name / f"IM{j}", picture(values[i], name, int(i) + 1))
-        rows.append(f"{name},{'dense' if patient % 2 else 'loose'}")
-    (folder / "p0" / "notes.txt").write_text("not a picture")
+            save(folder / f"SENTINEL-{name}" / f"SENTINEL{j}", picture(values[i], name, int(i) + 1))
+        rows.append(f"SENTINEL-{name},{'dense' if patient % 2 else 'loose'}")
+    (folder / "SENTINEL-p0" / "notes.txt").write_text("not a picture")
     table = folder.parent / "labels.csv"
     table.write_text("\n".join(rows) + "\n")
     return table
@@ -52,9 +52,12 @@ def test_series_are_learnt_from(tmp_path):
     ran = workspace.run("dicom/probe-histograms", dataset="scans")
     assert ran.scores["accuracy"]["value"] == 1.0
     question = save(tmp_path / "q.dcm", picture(body(5, "q", 20), "q"))
-    answers = workspace.predict(ran.model, question, tmp_path / "in" / "p3")
+    answers = workspace.predict(ran.model, question, tmp_path / "in" / "SENTINEL-p3")
     assert [one["output"]["label"] for one in answers["predictions"]][-1] == "dense"
     assert (len(answers["predictions"]), answers["failed"]) == (2, [])
+    workspace.score(ran.model, "scans:test")
+    named = [path for path in (tmp_path / "ws").rglob("*") if path.is_file() and b"SENTINEL" in path.read_bytes()]
+    assert named == [], "what a run writes names no file"
 
 
 @pytest.mark.soak

@@ -186,9 +186,10 @@ def test_declarations(catalog):
     assert not catalog.problems
     found = catalog.all(Evaluator)
     assert {e.name for e in found if e.tasks == ("classify",)} == set(CLASSIFY)
-    assert {e.name for e in found if e.tasks == ("regress",)} == set(REGRESS)
-    assert {e.name for e in found if not e.higher_is_better} == {"log_loss", "ece", "mae", "rmse"}
-    assert all(e.weighted and catalog.use(e, "scorer") is getattr(scorers, e.name) for e in found)
+    assert {e.name for e in found if e.tasks == ("regress",) and not e.needs} == set(REGRESS)
+    assert {e.name for e in found if e.needs == "std"} == {"nll", "coverage"}
+    assert {e.name for e in found if not e.higher_is_better} == {"log_loss", "ece", "mae", "rmse", "nll", "hamming"}
+    assert all(e.weighted and catalog.use(e, "scorer").__name__ == e.name for e in found)
 
 
 def test_declaring_imports_no_numpy():

@@ -3,19 +3,18 @@
 from typing import Any
 
 from speciate import Method, TaskKind, hookimpl
-from speciate_trainers import options as o
+from speciate_trainers.tasks import options as t
 
-HERE, NEEDS = "speciate_trainers", ("lightning", "torch")
-PIP: dict[str, Any] = {"requires": NEEDS, "install": "speciate[train]"}
-LORA: dict[str, Any] = {"requires": (*NEEDS, "peft"), "install": "speciate[lora]"}
-TUNED, EVERY = f"{HERE}.tuned:TunedPredictor", ("*",)
+HERE = "speciate_trainers"
 
 
 @hookimpl
 def speciate_tasks() -> list[TaskKind]:
     return [
         _task("classify", "one of the labels", "accuracy"),
-        _task("regress", "a number", "mae"),
+        _task("multilabel", "any number of the labels", "label_f1", options=t.MultilabelOptions),
+        _task("regress", "a number or several, and how sure each is", "mae", options=t.RegressOptions),
+        _task("embed", "vectors that are near where labels are the same", "retrieval_map", options=t.EmbedOptions),
     ]
 
 
@@ -25,15 +24,6 @@ def _task(name: str, summary: str, primary: str, **more: Any) -> TaskKind:
 
 @hookimpl
 def speciate_methods() -> list[Method]:
-    head = "a head on frozen, cached features; its strength is chosen on the dev split"
-    all_ = "all weights of the base go on learning, or those above a depth"
-    low = "small low-rank additions to the layers of the base learn; the rest stays as it is"
-    told = "a student learns what a teacher answers: models, an ensemble of them, or an endpoint"
-    trained: dict[str, Any] = {"predictor": TUNED, "tasks": EVERY, "features": False}
-    probed: dict[str, Any] = {"predictor": f"{HERE}.predictor:ProbePredictor", "tasks": ("classify", "regress")}
-    return [
-        Method("probe", head, f"{HERE}.probe:ProbeTrainer", **probed, options=o.ProbeOptions, **PIP),
-        Method("full", all_, f"{HERE}.full:FullTrainer", **trained, options=o.FullOptions, **PIP),
-        Method("lora", low, f"{HERE}.lora:LoraTrainer", **trained, options=o.LoraOptions, **LORA),
-        Method("distill", told, f"{HERE}.distill:DistillTrainer", **trained, options=o.DistillOptions, **PIP),
-    ]
+    from speciate_trainers.declared import methods
+
+    return methods()

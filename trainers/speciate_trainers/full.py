@@ -16,6 +16,7 @@ from speciate_trainers.learner import Learner, Objective
 from speciate_trainers.loop import train
 from speciate_trainers.options import FullOptions, ProbeOptions, TrainOptions
 from speciate_trainers.probe import ProbeTrainer
+from speciate_trainers.tasks.heads import Scaled
 
 __all__ = ["FullTrainer", "arrays", "check", "started", "trainable"]
 
@@ -65,14 +66,15 @@ def started(job: Job, encoder: Any, options: TrainOptions) -> nn.Module:
     """The head: the probe's where the task has one, so that training starts from the best the frozen base can do."""
     torch.manual_seed(job.seed)
     head = job.task.head(encoder.width, job.train.targets)
-    if options.start == "probe" and job.task.name in ("classify", "regress"):
+    if options.start == "probe" and job.task.name in ("classify", "multilabel", "regress"):
         quiet = dataclasses.replace(job, journal=None, trainer={})
         with world.first():
             found = ProbeTrainer(ProbeOptions(refit=False)).fit(quiet)
-        layer: Any = head if isinstance(head, nn.Linear) else head.layer
-        with torch.no_grad():
-            layer.weight.copy_(torch.from_numpy(found["weight"]))
-            layer.bias.copy_(torch.from_numpy(found["bias"]))
+        learnt = {name: torch.from_numpy(array) for name, array in found.items()}
+        if isinstance(head, Scaled):
+            head.start(learnt["weight"], learnt["bias"], learnt["spread"])
+        else:
+            head.load_state_dict({name: learnt[name] for name in ("weight", "bias")})
         torch.manual_seed(job.seed)  # whether the probe's features were there already may not show
     return head
 

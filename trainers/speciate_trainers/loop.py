@@ -51,7 +51,7 @@ def train(job: Job, learner: Learner, inputs: Callable[..., Any]) -> None:
     collate = Collate(job.task, inputs, weights if options.balance == "loss" else None)
     seen = Seen(job.augment) if job.augment is not None and options.augment else None
     balance = [weights[str(row["label"])] for row in job.train.rows] if options.balance == "rows" and weights else None
-    more = {"balance": balance} if balance else {}
+    more = {**_together(job, options), **({"balance": balance} if balance else {})}
     make = partial(_rows, job.train, options, job.seed, collate, augment=seen, **more)
     dev = partial(_rows, job.dev, options, job.seed, collate, shuffle=False) if len(job.dev) else None
     last = newest(folder)
@@ -127,6 +127,18 @@ def _weights(job: Job, options: TrainOptions) -> dict[str, float]:
     counts = Counter(str(row["label"]) for row in job.train.rows)
     counts.update({str(row["label"]): 0 for row in job.dev.rows})
     return {label: len(job.train) / (len(counts) * max(1, n)) for label, n in counts.items()}
+
+
+def _together(job: Job, options: TrainOptions) -> dict[str, Any]:
+    """Rows of one label side by side, for a task that compares the rows of a batch."""
+    size = job.task.together()
+    if not size:
+        return {}
+    if options.batch_size < 2 * size:
+        exists = f"task.together={size}: a batch should hold rows of two labels, {size} of each"
+        do = f"type method.batch_size={2 * size}, or task.together=2"
+        raise UsageError(f"method.batch_size={options.batch_size} is too few for {job.task.name}", exists, do)
+    return {"together": ([str(row["label"]) for row in job.train.rows], size)}
 
 
 def _rows(examples: Examples, options: TrainOptions, seed: int, collate: Collate, **more: Any) -> Loader:

@@ -18,13 +18,23 @@ class ProbePredictor:
     def __init__(self, tensors: Mapping[str, NDArray[Any]], task: Task, encoder: Callable[[], Encoder]) -> None:
         self.task = task
         self.weight, self.bias = (tensors[name].astype(np.float64) for name in ("weight", "bias"))
-        self.shift, self.scale = float(tensors["shift"][0]), float(tensors["scale"][0])
+        self.shift, self.scale = tensors["shift"], tensors["scale"]
+        self.spread = tensors.get("spread")
 
     def predict(self, examples: Examples) -> NDArray[np.float64]:
         x = examples.features.astype(np.float64) @ self.weight.T + self.bias
         if self.task.name == "regress":
-            values: NDArray[np.float64] = x[:, 0] * self.scale + self.shift
-            return values
+            return self._values(x * self.scale + self.shift)
+        if self.task.name == "multilabel":
+            each: NDArray[np.float64] = 0.5 * (1 + np.tanh(x / 2))  # the logistic function, without overflow
+            return each
         x = np.exp(x - x.max(axis=1, keepdims=True))
         probabilities: NDArray[np.float64] = x / x.sum(axis=1, keepdims=True)
         return probabilities
+
+    def _values(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """As the task has them; a spread is that on the dev rows, the same for all."""
+        if "std" in self.task.gives():
+            assert self.spread is not None
+            values = np.stack([values, np.broadcast_to(self.spread, values.shape)], axis=-1)
+        return values if len(self.task.labels) > 1 else values[:, 0]

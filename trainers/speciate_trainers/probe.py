@@ -15,6 +15,8 @@ from speciate import Job, SpeciateError, UsageError
 from speciate.task import Task
 from speciate_trainers.loop import fit
 from speciate_trainers.options import ProbeOptions
+from speciate_trainers.tasks.heads import NARROWEST
+from speciate_trainers.tasks.regress import spreads
 
 Rows = tuple[Tensor, Tensor]  # features, targets
 
@@ -33,18 +35,20 @@ class ProbeTrainer:
     def fit(self, job: Job) -> dict[str, NDArray[Any]]:
         torch.manual_seed(job.seed)
         _refuse_nan(job)
-        targets = job.train.targets
-        shift, scale = (targets.mean(), targets.std() or 1.0) if job.task.name == "regress" else (0.0, 1.0)
+        regress = job.task.name == "regress"
+        shift, scale = (job.train.targets.mean(axis=0), spreads(job.train.targets)) if regress else (0.0, 1.0)
         train, dev = (
             (torch.from_numpy(part.features), torch.from_numpy((part.targets - shift) / scale))
             for part in (job.train, job.dev)
         )
         head = self._choose(job, train, dev)
+        known: dict[str, Any] = {"spread": scale * head.spread(*(dev if len(dev[0]) > 1 else train))} if regress else {}
         if self.options.refit and len(dev[0]):
             both = (torch.cat([train[0], dev[0]]), torch.cat([train[1], dev[1]]))
             self._solve(job, head, both)
         tensors = {name: parameter.detach().numpy() for name, parameter in head.layer.named_parameters()}
-        return {**tensors, "shift": np.array([shift]), "scale": np.array([scale])}
+        known |= {"shift": shift, "scale": scale}
+        return {**tensors, **{name: np.atleast_1d(np.asarray(array, np.float64)) for name, array in known.items()}}
 
     def _choose(self, job: Job, train: Rows, dev: Rows) -> Head:
         """Walk from strong to weak regularisation, each fit starting where the last ended; stop once dev gets worse."""
@@ -79,7 +83,7 @@ def _refuse_nan(job: Job) -> None:
         str(row.get("source", i))
         for part in (job.train, job.dev)
         for i, row in enumerate(part.rows)
-        if not (np.isfinite(part.features[i]).all() and np.isfinite(part.targets[i]))
+        if not (np.isfinite(part.features[i]).all() and np.isfinite(part.targets[i]).all())
     ]
     if bad:
         exists = f"the features or targets of {len(bad)} rows hold NaN or infinity, such as {bad[0]}"
@@ -124,12 +128,34 @@ class Head(pl.LightningModule):  # type: ignore[misc]  # Lightning is imported u
     def loss(self, features: Tensor, targets: Tensor) -> Tensor:
         answers = self.layer(features)
         if self.task.name == "regress":
-            return nn.functional.mse_loss(answers[:, 0], targets.to(answers.dtype)) / 2
+            wanted = targets.to(answers.dtype).reshape(answers.shape)
+            error: Tensor = nn.functional.mse_loss(answers, wanted) * answers.shape[1] / 2
+            return error
+        if self.task.name == "multilabel":
+            return self._each(answers, targets.to(answers.dtype))
         weight = None
         if self.options.balanced:
             counts = torch.bincount(targets.long(), minlength=len(self.task.labels)).clamp(min=1)
             weight = (len(targets) / (len(counts) * counts)).to(answers.dtype)
         return nn.functional.cross_entropy(answers, targets.long(), weight=weight)
+
+    def _each(self, answers: Tensor, targets: Tensor) -> Tensor:
+        """Each label by itself, as one of two; balanced, either counts half."""
+        weight = None
+        if self.options.balanced:
+            yes = targets.sum(dim=0)
+            n, no = len(targets), len(targets) - yes
+            weight = targets * n / (2 * yes.clamp(min=1)) + (1 - targets) * n / (2 * no.clamp(min=1))
+        loss = nn.functional.binary_cross_entropy_with_logits(answers, targets, weight=weight, reduction="none")
+        total: Tensor = loss.sum(dim=1).mean()
+        return total
+
+    @torch.no_grad()
+    def spread(self, features: Tensor, targets: Tensor) -> NDArray[np.float64]:
+        """How far off it is on rows, the root of the mean square."""
+        apart = self.layer(features).double() - targets.double().reshape(len(targets), -1)
+        found: NDArray[np.float64] = apart.square().mean(dim=0).sqrt().clamp(min=NARROWEST).numpy()
+        return found
 
     @torch.no_grad()
     def judge(self, features: Tensor, targets: Tensor) -> float:

@@ -235,6 +235,9 @@ def _check(task: Task, model: Model) -> None:
     if model.task.name != task.name:
         asked = f"model {model.name!r} cannot teach {task.name}"
         raise SpeciateError(asked, f"it does {model.task.name}", f"name a model that does {task.name}")
+    if task.name == "regress" and model.task.shape() != task.shape():
+        exists = f"its answers are of shape {model.task.shape()}, those of the student of {task.shape()}"
+        raise SpeciateError(f"model {model.name!r} answers otherwise", exists, "give both the same task options")
     if set(model.task.labels) != set(task.labels):
         strange, missing = (
             ", ".join(sorted(set(a) - set(b))[:5]) or "none"

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from speciate.testing.formats import FormatContract
     from speciate.testing.methods import MethodContract
     from speciate.testing.servers import ServerContract
+    from speciate.testing.tasks import TaskContract
 
-__all__ = ["BaseContract", "EvaluatorContract", "FormatContract", "MethodContract", "ServerContract"]
+__all__ = ["BaseContract", "EvaluatorContract", "FormatContract", "MethodContract", "ServerContract", "TaskContract"]
 
 MODULES = {name: f"speciate.testing.{name.removesuffix('Contract').lower()}s" for name in __all__}
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from speciate.catalog import Catalog, Plugin, installed
-from speciate.contracts import Base, Declaration, Evaluator, Format, Method, Server
+from speciate.contracts import Base, Declaration, Evaluator, Format, Method, Server, TaskKind
 from speciate.errors import SpeciateError, unknown
 
 __all__ = ["check"]
 
-KINDS: tuple[type[Declaration], ...] = (Format, Base, Method, Evaluator, Server)
+KINDS: tuple[type[Declaration], ...] = (Format, Base, TaskKind, Method, Evaluator, Server)
 ISOLATED = ("-q", "-rfEs", "--tb=no", "-p", "no:cacheprovider", "--import-mode=importlib", "--noconftest")
 COUNT = re.compile(r"(\d+) (passed|failed|error|skipped)")
 OURS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")
@@ -79,10 +79,15 @@ def _plain(line: str) -> str:
 
 def _tests(declared: Sequence[Declaration]) -> str:
     """A test file with one contract for each declaration."""
-    kinds = sorted({f"{type(declaration).__name__}Contract" for declaration in declared})
+    kinds = sorted({_contract(declaration) for declaration in declared})
     lines = [f"from speciate.testing import {', '.join(kinds)}"]
     for declaration in declared:
-        kind, words = type(declaration).__name__, re.split(r"\W+|_", declaration.name)
+        contract, words = _contract(declaration), re.split(r"\W+|_", declaration.name)
         title = "".join(word[:1].upper() + word[1:] for word in words)
-        lines += ["", "", f"class Test{title}{kind}({kind}Contract):", f"    name = {declaration.name!r}"]
+        lines += ["", "", f"class Test{title}{contract.removesuffix('Contract')}({contract}):"]
+        lines += [f"    name = {declaration.name!r}"]
     return "\n".join(lines) + "\n"
+
+
+def _contract(declaration: Declaration) -> str:
+    return f"{declaration.kind.title()}Contract"

@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from speciate import Evaluator, TaskKind
-from speciate.score import Score, score_all
+from speciate import Evaluator
+from speciate.score import Score, fits, score_all
 from speciate.task import Predictions, Task
 from speciate.testing.contract import Contract
+from speciate.testing.tasks import mixed, posed
 
 __all__ = ["EvaluatorContract"]
 
 ROWS = 60
-LABELS: dict[str, tuple[tuple[str, ...], ...]] = {"classify": (("a", "b"), ("a", "b", "c")), "regress": ((),)}
+Posed = tuple[Task, "NDArray[Any]"]
 
 
 class EvaluatorContract(Contract):
-    """Judges made-up predictions for every declared task, with two labels and with three."""
+    """Judges made-up predictions for every declared task, in every way that the task's examples pose it."""
 
     kind = Evaluator
     names = ("scorer",)
@@ -28,21 +29,22 @@ class EvaluatorContract(Contract):
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "task" in metafunc.fixturenames:
             tasks = [
-                self.catalog.use(self.catalog.get(TaskKind, name), "task")(labels)
+                pytest.param(one, id=f"{name}{i + 1}")
                 for name in self.declaration.tasks
-                for labels in LABELS[name]
+                for i, one in enumerate(posed(self.catalog, name, ROWS))
+                if fits(self.declaration, one[0])
             ]
-            metafunc.parametrize("task", tasks, ids=lambda task: f"{task.name}{len(task.labels) or ''}")
+            metafunc.parametrize("task", tasks)
 
-    def test_right_beats_wrong(self, task: Task) -> None:
+    def test_right_beats_wrong(self, task: Posed) -> None:
         """Perfect answers score at least as well as the same answers shuffled."""
         right = perfect(task)
-        shuffled = Predictions(task, right.answers[np.random.default_rng(1).permutation(ROWS)], right.targets)
-        good, bad = self.value(right), self.value(shuffled)
+        turned = right.answers[np.random.default_rng(1).permutation(ROWS)]
+        good, bad = self.value(right), self.value(Predictions(right.task, turned, right.targets))
         better = good >= bad if self.declaration.higher_is_better else good <= bad
         assert better, f"perfect answers score {good:.4g}, shuffled ones {bad:.4g}; look at higher_is_better"
 
-    def test_a_score_has_its_interval(self, task: Task) -> None:
+    def test_a_score_has_its_interval(self, task: Posed) -> None:
         score = self.score(noisy(task))
         assert score.n == ROWS, f"n is {score.n} for {ROWS} rows"
         assert score.value is not None, "undefined on ordinary predictions"
@@ -50,18 +52,19 @@ class EvaluatorContract(Contract):
         assert score.high is not None
         assert score.low <= score.value <= score.high, f"{score.value} lies outside {score.low} to {score.high}"
 
-    def test_order_does_not_matter(self, task: Task) -> None:
-        predictions = noisy(task)
-        turned = predictions.take(np.arange(ROWS)[::-1])
-        assert self.value(turned) == pytest.approx(self.value(predictions), abs=1e-9), "the order of rows matters"
+    def test_order_does_not_matter(self, task: Posed) -> None:
+        there = noisy(task)
+        turned = Predictions(there.task, there.answers[::-1], there.targets[::-1])
+        assert self.value(turned) == pytest.approx(self.value(there), abs=1e-9), "the order of rows matters"
 
     @pytest.mark.parametrize("n", [1, 2])
-    def test_few_rows_are_no_error(self, task: Task, n: int) -> None:
+    def test_few_rows_are_no_error(self, task: Posed, n: int) -> None:
         """The number may be undefined there (NaN), but asking for it is allowed."""
-        score = self.score(noisy(task).take(np.arange(n)))
+        there = noisy(task)
+        score = self.score(Predictions(there.task, there.answers[:n], there.targets[:n]))
         assert score.n == n
 
-    def test_weights_count_as_rows(self, task: Task) -> None:
+    def test_weights_count_as_rows(self, task: Posed) -> None:
         """A weight of three is the row three times, and zero is the row left out."""
         if not self.declaration.weighted:
             pytest.skip("not declared as weighted")
@@ -85,20 +88,11 @@ class EvaluatorContract(Contract):
         return value
 
 
-def perfect(task: Task) -> Predictions:
+def perfect(task: Posed) -> Predictions:
     """Right answers, sure of themselves."""
-    rng = np.random.default_rng(0)
-    if task.name == "regress":
-        values = rng.normal(size=ROWS)
-        return Predictions(task, values, values)
-    targets = np.arange(ROWS) % len(task.labels)
-    return Predictions(task, np.eye(len(task.labels))[targets], targets.astype(float))
+    return Predictions(task[0], task[0].certain(task[1]), task[1])
 
 
-def noisy(task: Task) -> Predictions:
+def noisy(task: Posed) -> Predictions:
     """Right more often than not."""
-    right, rng = perfect(task), np.random.default_rng(3)
-    answers: NDArray[Any] = right.answers + rng.uniform(0, 1.2, right.answers.shape)
-    if task.name == "classify":
-        answers = answers / answers.sum(axis=1, keepdims=True)
-    return Predictions(task, answers, right.targets)
+    return Predictions(task[0], mixed(*task), task[1])

@@ -143,6 +143,22 @@ class FormatContract(Contract):
         assert not first.quarantined, f"a good file was refused: {first.quarantined}"
         assert (again.added, again.updated, again.version) == (0, 0, first.version), "adding again changed the dataset"
 
+    def test_names_that_tell_are_not_stored(self, good: list[Path], tmp_path: Path) -> None:
+        """Where the declaration has a pseudonym and the options ask for it: no name of a file is in the workspace."""
+        if not self.declaration.pseudonym or load(self.declaration.pseudonym)(self.chosen()) is None:
+            return
+        other = load(self.declaration.pseudonym)(self.chosen())
+        for kind in ("file", "group"):
+            assert other(kind, "a") == other(kind, "a") != other(kind, "b"), f"pseudonyms of a {kind} do not tell apart"
+        folder = tmp_path / "SENTINEL-FOLDER"
+        folder.mkdir()
+        named = [path.rename(folder / f"SENTINEL-{number}-{path.name}") for number, path in enumerate(good)]
+        workspace = self.workspace(tmp_path)
+        workspace.add("kit", *named, format=self.name, options=self.options)
+        files = [path for path in workspace.root.rglob("*") if path.is_file()]
+        told = [path for path in files if b"SENTINEL" in path.read_bytes() or "SENTINEL" in str(path)]
+        assert not told, f"names of files are stored in {', '.join(map(str, told))}"
+
     @pytest.mark.parametrize("damage", [*DAMAGES, "directory"])
     def test_a_damaged_file_reads_or_raises(self, damage: str, good: list[Path], tmp_path: Path) -> None:
         """Never anything else: no exit, no half-typed row, no sample that is not one."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from speciate import Base, Evaluator, Format, Job, Method, SpeciateError, TaskKind
+from speciate import IMAGE, TEXT, Base, Evaluator, Format, Job, Method, SpeciateError, TaskKind
 from speciate.catalog import load, options_of
 from speciate.contracts import Encoder, Loader
 from speciate.examples import Pairs
@@ -20,11 +20,13 @@ from speciate.progress import StageClock
 from speciate.score import value
 from speciate.task import Examples, Predictions, Task
 from speciate.testing.contract import Contract, fresh
-from speciate.testing.walk import easy
+from speciate.testing.tasks import check_answers
+from speciate.testing.walk import LABELS, easy, pictures
 from speciate.workspace import Workspace
 
 __all__ = ["MethodContract"]
 
+Learnt = tuple[Job, Examples, "Mapping[str, NDArray[Any]]"]
 LIGHTNING = ("lightning", "pytorch_lightning")
 ANSWERING = """
 from speciate.catalog import load
@@ -34,31 +36,67 @@ print(json.dumps(sorted(set(sys.argv[3:]) & set(sys.modules))))
 
 
 class MethodContract(Contract):
-    """Every declared task is learnt from `files`: by default texts that anybody can tell apart, on the base `base`."""
+    """Every declared task is learnt from `files`: by default texts or pictures that anybody can tell apart, whatever
+    the base takes. Without a `base` it is hash-ngrams, or a small conv-image where the method trains its base."""
 
     kind = Method
     names = ("trainer", "predictor")
-    base: ClassVar[str] = "hash-ngrams"
+    base: ClassVar[str] = ""
     base_options: ClassVar[Mapping[str, Any]] = {}
-    tasks: ClassVar[tuple[str, ...]] = ()  # to try, of a method that does every task
-    first: ClassVar[tuple[str, ...]] = ()  # methods to run before, where it learns from models: easy-METHOD-1
+    tasks: ClassVar[
+        tuple[str, ...]
+    ] = ()  # to try; without them all declared ones, of "*" all that the base is enough for
+    task_options: ClassVar[Mapping[str, Any]] = {}  # one of the ways in which the task's examples pose it
+    first: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # methods that make what it learns from: easy-METHOD-1
     deterministic: ClassVar[bool] = True  # the same seed gives the same tensors
 
     def files(self, folder: Path, task: str) -> list[Path]:
-        """Labelled files that are easy to learn, of a format whose modality is the base's."""
-        return [easy(folder, task)]
+        """Labelled files that are easy to learn, of a format whose modality is the base's; their labels may stand in a
+        file labels.csv beside them."""
+        return self.labelled(folder, task, self.labels(task))
+
+    def labelled(self, folder: Path, task: str, labels: Sequence[str]) -> list[Path]:
+        takes = self.catalog.get(Base, self.on[0]).modality
+        if takes.agrees(TEXT):
+            return [easy(folder, task, labels=labels)]
+        if takes.agrees(IMAGE):
+            return pictures(folder, labels)
+        pytest.skip(f"base {self.on[0]} takes {takes.name}: override files")
+
+    def labels(self, task: str) -> Sequence[str]:
+        """Of the example that has the options."""
+        ways = self.catalog.use(self.catalog.get(TaskKind, task), "task").examples()
+        chosen = [labels for options, labels in ways if dict(options) == dict(self.task_options)]
+        found: Sequence[str] = (chosen or [labels for _, labels in ways])[0]
+        return found
+
+    @property
+    def on(self) -> tuple[str, Mapping[str, Any]]:
+        """The base and its options."""
+        if self.base:
+            return self.base, self.base_options
+        return ("hash-ngrams", {}) if self.declaration.features else ("conv-image", {"size": 16})
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "task" in metafunc.fixturenames:
-            declared = self.declaration.tasks
-            metafunc.parametrize("task", self.tasks or [name for name in declared if name != "*"] or ["classify"])
+            gives, does = self.catalog.get(Base, self.on[0]).gives, self.declaration.does
+            fitting = [kind for kind in self.catalog.all(TaskKind) if does(kind.name) and kind.needs in gives]
+            known = [kind.name for kind in fitting if self.catalog.use(kind, "task").examples()]
+            metafunc.parametrize("task", self.tasks or known)
 
-    def test_it_learns(self, task: str, tmp_path: Path) -> None:
+    @pytest.fixture
+    def learnt(self, task: str, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
+        """A job, its test rows and what was learnt; once for all checks that only look at it."""
+        if (type(self), task) not in LEARNT:
+            job, test = self.job(tmp_path_factory.mktemp("learnt"), task)
+            LEARNT[type(self), task] = job, test, self.fit(job)
+        return LEARNT[type(self), task]
+
+    def test_it_learns(self, learnt: Learnt, tmp_path: Path) -> None:
         """Tensors are arrays that survive a safetensors file, and their answers beat answering without a model."""
         from safetensors.numpy import load_file, save_file
 
-        job, test = self.job(tmp_path, task)
-        tensors = self.fit(job)
+        job, test, tensors = learnt
         assert tensors, "fit returned no tensors"
         strange = {
             name: type(tensor).__name__ for name, tensor in tensors.items() if not isinstance(tensor, np.ndarray)
@@ -69,22 +107,23 @@ class MethodContract(Contract):
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, tmp_path / "w.safetensors")
         saved = self.answers(load_file(tmp_path / "w.safetensors"), job.task, test)
         assert np.array_equal(answers, saved), "the saved tensors answer something else"
-        lost, prior = loss(answers, test), loss(job.task.prior(job.train.targets, len(test)), test)
-        assert lost < prior, f"on easy data it is wrong by {lost:.3g}, without a model by {prior:.3g}"
+        assert job.judge is not None
+        found, prior = (job.judge(a, test.targets) for a in (answers, job.task.prior(job.train.targets, len(test))))
+        better = found > prior if job.higher_is_better else found < prior
+        assert better, f"on easy data its {job.task.primary} is {found:.3g}, without a model {prior:.3g}"
 
-    def test_a_row_is_answered_alone(self, task: str, tmp_path: Path) -> None:
+    def test_a_row_is_answered_alone(self, learnt: Learnt) -> None:
         """An answer does not depend on what else is asked."""
-        job, test = self.job(tmp_path, task)
-        tensors = self.fit(job)
+        job, test, tensors = learnt
         together = self.answers(tensors, job.task, test)
-        for number in range(len(test)):
-            alone = self.answers(tensors, job.task, self.part(test, number))
-            assert np.allclose(alone[0], together[number], atol=1e-6), f"row {number} alone has another answer"
+        alone = np.concatenate([self.answers(tensors, job.task, self.part(test, i)) for i in range(len(test))])
+        gap, allowed = job.task.gap(together, alone), max(1e-6, self.encoder().tolerance)
+        assert gap <= allowed, f"a row alone has another answer: they differ by {gap:.2g}, more than {allowed:.2g}"
 
-    def test_the_seed_repeats(self, task: str, tmp_path: Path) -> None:
+    def test_the_seed_repeats(self, task: str, learnt: Learnt, tmp_path: Path) -> None:
         if not self.deterministic:
             pytest.skip("declared as not deterministic")
-        first, second = (self.fit(self.job(tmp_path / name, task)[0]) for name in ("first", "second"))
+        first, second = learnt[2], self.fit(self.job(tmp_path, task)[0])
         assert first.keys() == second.keys(), "the same seed gives other tensors"
         changed = [name for name in first if not np.array_equal(first[name], second[name])]
         assert not changed, f"the same seed gives other values in {changed}"
@@ -102,29 +141,37 @@ class MethodContract(Contract):
         if not self.declaration.does("classify"):
             pytest.skip("it does not classify")
         self.use("trainer")
-        (tmp_path / "one.csv").write_text("text,label\n" + "".join(f"text {i},same\n" for i in range(20)))
-        workspace = Workspace(tmp_path / "workspace", catalog=self.catalog, quiet=True)
-        workspace.add("one", tmp_path / "one.csv")
+        texts = self.catalog.get(Base, self.on[0]).modality.agrees(TEXT)
+        files = [tmp_path / "one.csv"] if texts else self.labelled(tmp_path, "classify", ["same"])
+        if texts:
+            files[0].write_text("text,label\n" + "".join(f"text {i},same\n" for i in range(20)))
         with pytest.raises(SpeciateError):
-            workspace.run("", f"base={self.base}", f"method={self.name}", dataset="one", **self.settings())
+            self.added(tmp_path, files).run("", *self.words("classify"), dataset="easy", **self.settings())
 
     def test_answering_needs_no_lightning(self) -> None:
         found = json.loads(fresh(self.catalog, ANSWERING, self.declaration.predictor, *LIGHTNING))
         assert not found, f"importing the predictor imports {', '.join(found)}"
 
     def words(self, task: str) -> list[str]:
-        return [f"base={self.base}", f"method={self.name}", f"task={task}"]
+        return [f"base={self.on[0]}", f"method={self.name}", f"task={task}"]
 
     def settings(self) -> dict[str, Any]:
-        return {key: dict(o) for key, o in (("method", self.options), ("base", self.base_options)) if o}
+        sections = (("method", self.options), ("base", self.on[1]), ("task", self.task_options))
+        return {key: dict(options) for key, options in sections if options}
 
     def workspace(self, folder: Path, task: str) -> Workspace:
         self.use("trainer")
         folder.mkdir(parents=True, exist_ok=True)
+        workspace = self.added(folder, self.files(folder, task))
+        for method, options in self.first.items():
+            words = [f"method={method}" if word.startswith("method=") else word for word in self.words(task)]
+            workspace.run("", *words, dataset="easy", **{**self.settings(), "method": dict(options)})
+        return workspace
+
+    def added(self, folder: Path, files: Sequence[Path]) -> Workspace:
+        labels = [str(path) for path in files if path.name == LABELS]
         workspace = Workspace(folder / "workspace", catalog=self.catalog, quiet=True)
-        workspace.add("easy", *self.files(folder, task))
-        for method in self.first:
-            workspace.run("", f"base={self.base}", f"method={method}", f"task={task}", dataset="easy")
+        workspace.add("easy", *(path for path in files if path.name != LABELS), labels="".join(labels))
         return workspace
 
     def job(self, folder: Path, name: str) -> tuple[Job, Examples]:
@@ -135,7 +182,7 @@ class MethodContract(Contract):
         reader = self.catalog.use(format, "reader")(options_of(format, dataset.options))
         encoder = self.encoder()
         kind = self.catalog.get(TaskKind, name)
-        task = self.catalog.use(kind, "task").pose(dataset.rows(), "easy", {})
+        task = self.catalog.use(kind, "task").pose(dataset.rows(), "easy", dict(self.task_options))
         primary = self.catalog.get(Evaluator, kind.primary)
 
         def encode(examples: Examples) -> NDArray[np.float32]:
@@ -169,8 +216,8 @@ class MethodContract(Contract):
 
     def encoder(self) -> Encoder:
         """The base, in memory of its own."""
-        base = self.catalog.get(Base, self.base)
-        encoder: Encoder = self.catalog.use(base, "loader")(options_of(base, self.base_options))
+        base = self.catalog.get(Base, self.on[0])
+        encoder: Encoder = self.catalog.use(base, "loader")(options_of(base, self.on[1]))
         return encoder
 
     def part(self, examples: Examples, number: int) -> Examples:
@@ -186,18 +233,13 @@ class MethodContract(Contract):
         return answers
 
 
+LEARNT: dict[tuple[type[MethodContract], str], Learnt] = {}
+
+
 def check_shape(answers: NDArray[np.float64], task: Task, n: int) -> None:
-    """One finite number a row, or one probability a label that sum to 1."""
-    wanted = (n, len(task.labels)) if task.name == "classify" else (n,)
-    assert answers.shape == wanted, f"answers are {answers.shape}, not {wanted}"
-    assert np.isfinite(answers).all(), "an answer is NaN or infinite"
+    """One answer a row, as the task has them; probabilities of one of the labels sum to 1."""
+    assert len(answers) == n, f"{n} rows have {len(answers)} answers"
+    check_answers("predict", task, answers)
     if task.name == "classify":
         assert (answers >= 0).all(), "a probability is negative"
         assert np.allclose(answers.sum(axis=1), 1, atol=1e-6), "the probabilities of a row do not sum to 1"
-
-
-def loss(answers: NDArray[np.float64], examples: Examples) -> float:
-    """The share of wrong labels, or the mean absolute error."""
-    if examples.task.name == "classify":
-        return float((answers.argmax(axis=1) != examples.targets).mean())
-    return float(np.abs(answers - examples.targets).mean())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from speciate import Row, SpeciateError
 from speciate.task import Task
+from speciate_trainers.tasks.cells import places
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -22,6 +23,7 @@ class Classify(Task):
 
     name = "classify"
     primary = "accuracy"
+    pipeline = "{format}-classification"
 
     @classmethod
     def pose(cls, rows: Sequence[Row], where: str, options: Mapping[str, Any]) -> Self:
@@ -36,14 +38,7 @@ class Classify(Task):
         return cls(labels, options)
 
     def targets(self, rows: Sequence[Row]) -> NDArray[np.float64]:
-        values = [str(row["label"]) for row in rows]
-        index = {label: i for i, label in enumerate(self.labels)}
-        strange = sorted({value for value in values if value not in index})
-        if strange:
-            exists = f"the model knows: {', '.join(self.labels)}"
-            do = "train on rows with them"
-            raise SpeciateError(f"labels never seen in training: {', '.join(strange)}", exists, do)
-        return np.array([index[value] for value in values], dtype=np.float64)
+        return places(self.labels, rows)
 
     def outputs(self, answers: NDArray[Any]) -> list[Row]:
         best = answers.argmax(axis=1)
@@ -67,17 +62,18 @@ class Classify(Task):
     def shape(self) -> tuple[int, ...]:
         return (len(self.labels),)
 
-    def certain(self, targets: NDArray[Any]) -> NDArray[np.float64]:
-        sure: NDArray[np.float64] = np.eye(len(self.labels))[targets.astype(int)]
-        return sure
+    @classmethod
+    def examples(cls) -> Sequence[tuple[Mapping[str, Any], Sequence[str]]]:
+        return [({}, ["a", "b"]), ({}, ["a", "b", "c"])]
+
+    def certain(self, targets: NDArray[Any]) -> NDArray[Any]:
+        found: NDArray[np.float64] = np.eye(len(self.labels))[targets.astype(int)]
+        return found
 
     def head(self, width: int, targets: NDArray[Any]) -> nn.Module:
-        from torch import nn
+        from speciate_trainers.tasks.heads import linear
 
-        layer = nn.Linear(width, len(self.labels))
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
-        return layer
+        return linear(width, len(self.labels))
 
     def tensor(self, targets: NDArray[Any]) -> Tensor:
         import torch
