@@ -21,8 +21,6 @@ A {method} on `{base}` for {task}, learnt from {labelled} labelled rows of `{dat
 
 ## Scores on rows it never saw
 
-| score | value | 95% interval | n | without a model |
-| --- | --- | --- | --- | --- |
 {scores}
 
 {report}## What goes in, what comes out
@@ -53,7 +51,7 @@ def render(info: Mapping[str, Any], receipt: Mapping[str, Any], report: Mapping[
         dataset=info["dataset"]["name"],
         version=info["dataset"]["version"],
         labelled=info["dataset"]["labelled"],
-        scores="\n".join(_line(name, score, info["baseline"][name]) for name, score in info["scores"].items()),
+        scores=scored(info["scores"], info["baseline"]),
         report=f"## {report['title']}\n\n{table(report['table'])}\n\n" if report else "",
         rows=receipt["rows"],
         saved=receipt["max_difference"]["saved"],
@@ -76,6 +74,12 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def scored(scores: Mapping[str, Mapping[str, Any]], baseline: Mapping[str, Mapping[str, Any]]) -> str:
+    """Scores as a table, each with its interval and what it would be without a model."""
+    head = ["| score | value | 95% interval | n | without a model |", "| --- | --- | --- | --- | --- |"]
+    return "\n".join([*head, *(_line(name, score, baseline[name]) for name, score in scores.items())])
 
 
 def _line(name: str, score: Mapping[str, Any], baseline: Mapping[str, Any]) -> str:

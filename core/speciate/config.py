@@ -35,6 +35,7 @@ class RunSchema:
     seed: int = 0
     evaluators: list[str] = field(default_factory=list)  # empty: every one that fits the task
     budget: str = ""  # 10m, 2h, 500steps or 1000000tokens; then training ends, with the best model so far
+    trackers: list[str] = field(default_factory=list)  # tensorboard, wandb, mlflow, trackio: they hear the numbers too
     trainer: dict[str, Any] = field(default_factory=dict)  # Lightning Trainer settings, passed through
     base: Any = None
     method: Any = None
@@ -55,6 +56,7 @@ class Config:
     base: Mapping[str, Any]
     method: Mapping[str, Any]
     task: Mapping[str, Any]
+    trackers: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
@@ -63,7 +65,7 @@ class Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        lists = {key: tuple(values[key]) for key in ("evaluators", "overrides", "sources")}
+        lists = {key: tuple(values.get(key, ())) for key in ("evaluators", "trackers", "overrides", "sources")}
         return cls(**{**values, **lists})
 
     def options(self, declaration: Declaration, section: Mapping[str, Any]) -> Any:
@@ -190,6 +192,9 @@ def _explain(catalog: Catalog, words: list[str], error: Exception) -> SpeciateEr
             hint = did_you_mean(key, known) or "type `speciate config` with your recipe to see them"
             return UsageError(f"no setting named {key!r}", exists, hint)
     cause = error.__cause__ or error
+    if "--multirun" in str(error):
+        do = "type `speciate run -m …` for all of them, or [1,2] for a list"
+        raise UsageError("a setting has several values", str(error).splitlines()[0], do)
     unread = getattr(error, "override", None)
     said = str(error).splitlines() or [type(error).__name__]
     asked = f"cannot read {unread!r}: {said[0]}" if unread else said[0]

@@ -42,6 +42,7 @@ __all__ = [
     "Method",
     "Near",
     "NoOptions",
+    "PlaceEncoder",
     "Predictor",
     "Preview",
     "Progress",
@@ -347,6 +348,26 @@ class TrainableEncoder(Encoder, Protocol):
 
     def batch(self, samples: Sequence[Sample]) -> Mapping[str, torch.Tensor]:
         """Samples as the tensors that the network takes."""
+        ...
+
+
+class PlaceEncoder(Protocol):
+    """An Encoder whose Base gives `places`: what each pixel, voxel or residue of a sample looks like."""
+
+    place_width: int
+
+    def places(self) -> torch.nn.Module:
+        """Takes what `batch` gives, by name, and gives [n, place_width, *grid]: places on a grid of the network's own,
+        stretched over the whole sample, or one for each residue and zeros behind the last. It may share weights with
+        `network`. Modules that nothing is learnt in yet are named in its attribute `fresh`: ("decoder",)."""
+        ...
+
+    def batch(self, samples: Sequence[Sample]) -> Mapping[str, torch.Tensor]:
+        """Samples as the tensors that the network takes."""
+        ...
+
+    def sizes(self, samples: Sequence[Sample]) -> list[tuple[int, ...]]:
+        """How many places each sample has, along each dimension: what its label counts and its answer is given in."""
         ...
 
 

@@ -3,6 +3,7 @@
 SpeciateError            exit 1   it was tried and failed
 ├── UsageError           exit 2   what was typed cannot be done
 ├── GateError            exit 3   a gate said no
+├── Pruned               exit 1   a search saw that a run would not be among the best, and ended it
 └── Stopped              exit 143, 130 or 75   somebody asked it to stop, and it can go on
 """
 
@@ -13,7 +14,7 @@ import os
 import signal
 from collections.abc import Iterable
 
-__all__ = ["GateError", "SpeciateError", "Stopped", "UsageError", "did_you_mean", "unknown"]
+__all__ = ["GateError", "Pruned", "SpeciateError", "Stopped", "UsageError", "did_you_mean", "unknown"]
 
 
 class SpeciateError(Exception):
@@ -39,6 +40,10 @@ class GateError(SpeciateError):
     """It could be done, but a gate that protects production said no."""
 
     exit_code = 3
+
+
+class Pruned(SpeciateError):
+    """A search ended a run early, because others were better at the same place; raised by a journal's listener."""
 
 
 class Stopped(SpeciateError):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from speciate.files import write_json
 
-__all__ = ["METRICS", "NOTES", "RunJournal", "metrics"]
+__all__ = ["METRICS", "NOTES", "Listener", "RunJournal", "best", "metrics", "notes"]
 
 METRICS, NOTES = "metrics.csv", "notes.json"
 FIELDS = ("step", "time", "name", "value")
@@ -26,10 +27,14 @@ class RunJournal:
 
     def __init__(self, folder: Path, listeners: tuple[Listener, ...] = ()) -> None:
         self.folder, self.listeners = folder, listeners
-        self.notes: dict[str, Any] = {}
+        self.notes = notes(folder)  # of the attempt before, where a run goes on
+        self._mended = False
 
     def write(self, step: int, **numbers: float) -> None:
         path = self.folder / METRICS
+        if not self._mended:
+            _end_line(path)
+            self._mended = True
         new = not path.exists()
         with path.open("a", encoding="utf-8", newline="") as file:
             rows = csv.writer(file)
@@ -44,6 +49,12 @@ class RunJournal:
         write_json(self.folder / NOTES, self.notes)
 
 
+def _end_line(path: Path) -> None:
+    """What a kill cut short must not run together with what is written next."""
+    if path.exists() and (data := path.read_bytes()) and not data.endswith(b"\n"):
+        path.write_bytes(data + b"\n")
+
+
 def metrics(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """{name: [(step, value)]} of a run; of a step that was written twice, what was written last."""
     path = folder / METRICS
@@ -56,6 +67,12 @@ def metrics(folder: Path) -> dict[str, list[tuple[int, float]]]:
                 except (TypeError, ValueError):
                     continue
     return {name: sorted(values.items()) for name, values in found.items()}
+
+
+def best(folder: Path, higher_is_better: bool) -> tuple[int, float] | None:
+    """The step with the best dev score, and that score; the first of equals."""
+    found = [row for row in metrics(folder).get("dev", []) if math.isfinite(row[1])]
+    return (max if higher_is_better else min)(found, key=lambda row: row[1]) if found else None
 
 
 def notes(folder: Path) -> dict[str, Any]:

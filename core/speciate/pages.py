@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from speciate import masks
+
+SHOWN = 4  # parts of a long list
 
 _console = Console(highlight=False)
 
@@ -44,6 +49,34 @@ def ran(result: Mapping[str, Any]) -> None:
     say("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in result["seconds"].items()))
     say("parity holds" if result["parity"]["holds"] else f"parity does NOT hold: {result['parity']}")
     say(f"next: speciate predict {result['model']} FILES...   or   speciate serve {result['model']}")
+
+
+def gridded(result: Mapping[str, Any]) -> None:
+    """A row a point; of the scores the one that decides. JSON has them all."""
+    keys, name = list(result["runs"][0]["point"]), result["runs"][0]["score"]
+    rows = []
+    for row in result["runs"]:
+        test = row.get("scores", {}).get(row["score"])
+        found = [_cell(row.get("dev")), *([_number(test["value"]), _interval(test)] if test else ["", ""])]
+        rows.append([*(row["point"][key] for key in keys), row["run"], row["status"], *found])
+    table([*keys, "run", "status", "dev", name, "95% interval"], rows)
+    for row in result["runs"]:
+        if "error" in row:
+            say(f"{row['run']}: {row['error']['asked']} {row['error']['exists']}")
+
+
+def tuned(result: Mapping[str, Any]) -> None:
+    from speciate.tune.page import command
+    from speciate.tune.page import table as trials
+
+    head, *rows = trials(result)
+    table(head, rows)
+    best = result["best"]
+    say(f"{result['stopped']}; the best is trial {best['trial']}: dev {result['score']} {best['dev']:.4f}")
+    say(f"what it scores on rows it never saw: speciate show {best['run']}")
+    say(f"picture: {result['picture']}")
+    say("the same again, to build on:")
+    _console.print(f"  {command(result)}", markup=False, soft_wrap=True)  # on one line, to be copied
 
 
 def previewed(result: Mapping[str, Any]) -> None:
@@ -86,7 +119,7 @@ def compared(result: Mapping[str, Any]) -> None:
     kinds = ("added", "removed", "changed", "relabelled", "resplit")
     table(("rows", "count"), [(kind, result[kind]["count"]) for kind in kinds])
     for row in result["relabelled"]["examples"]:
-        say(f"  {row['id']}: {row['old']} is now {row['new']}")
+        say(f"  {row['id']}: {masks.shown(row['old'])} is now {masks.shown(row['new'])}")
     for kind, columns in result["columns"].items():
         say(f"columns {kind}: {', '.join(columns)}") if columns else None
 
@@ -106,7 +139,7 @@ def found(result: Mapping[str, Any]) -> None:
     for row in result["rows"]:
         score = f"{row['score']:.3f}  " if isinstance(row.get("score"), float) else ""
         content = "  ".join(str(v) for k, v in row.items() if k not in hidden | {"score", "label"} and v is not None)
-        say(f"{score}{row.get('label') or '-'}  {content[:200]}  ({row['id']})")
+        say(f"{score}{masks.shown(row.get('label') or '-')}  {content[:200]}  ({row['id']})")
 
 
 def edited(result: Mapping[str, Any]) -> None:
@@ -139,17 +172,20 @@ def promoted(result: Mapping[str, Any]) -> None:
 def listed(result: Mapping[str, Any]) -> None:
     columns = {
         "datasets": ("name", "version", "rows", "format", "labels", "time"),
-        "runs": ("run", "status", "dataset", "model", "time"),
+        "runs": ("run", "status", "dataset", "dev", "model", "time"),
         "models": ("name", "task", "base", "method", "dataset", "time"),
         "endpoints": ("name", "model", "why", "time"),
     }
     for kind, rows in result.items():
         say(f"{kind}: {len(rows) or 'none yet'}")
         if rows:
-            table(columns[kind], [[row.get(column) for column in columns[kind]] for row in rows])
+            table(columns[kind], [[_cell(row.get(column)) for column in columns[kind]] for row in rows])
 
 
 def shown(result: Mapping[str, Any]) -> None:
+    if "summary" in result.get("runs", {}):  # the page of a run tells of its model, too
+        say(result["runs"]["summary"].rstrip())
+        return
     for kind, row in result.items():
         say(kind)
         _console.print_json(data=row, default=str)
@@ -195,7 +231,25 @@ def _plain(value: Any) -> str:
 
 
 def _answer(output: Mapping[str, Any]) -> list[str]:
-    return [output["label"], f"{output['score']:.3f}"] if "label" in output else [f"{output['value']:.4g}", ""]
+    """What an output says first, and how sure it is of that, whatever task it is of."""
+    if "mask" in output:
+        return [masks.shown(json.dumps(output["mask"], separators=(",", ":"))), ""]
+    sure = f"{output['score']:.3f}" if "score" in output else f"± {_short(output['std'])}" if "std" in output else ""
+    return [_short(next(iter(output.values()), "")), sure]
+
+
+def _short(value: Any) -> str:
+    """A few words for any part of an output."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_short(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        shown = ", ".join(map(_short, value[:SHOWN]))
+        return f"{shown} … {len(value)} in all" if len(value) > SHOWN else shown or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _cell(value: Any) -> Any:
+    return f"{value:.4f}" if isinstance(value, float) else value
 
 
 def _number(value: float | None) -> str:

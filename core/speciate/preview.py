@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from speciate.catalog import load
-from speciate.contracts import Format, Reader, Row
+from speciate.contracts import Format, Preview, Reader, Row
+from speciate.masks import shown, tinted
 
 __all__ = ["page", "pick"]
 
@@ -40,14 +42,20 @@ def _figures(format: Format, reader: Reader, rows: Iterable[Row]) -> Iterator[st
     look = load(format.preview) if format.preview else None
     for row in rows:
         try:
-            inside = look(row, reader.decode(row)).html if look else _text(reader, row)
+            inside = _look(look(row, tinted(reader.decode(row), row["label"]))) if look else _text(reader, row)
         except Exception as error:
             inside = f"<p>cannot be shown: {escape(str(error))}</p>"
         yield f"<figure>{inside}<figcaption>{_caption(row)}</figcaption></figure>"
 
 
+def _look(seen: Preview) -> str:
+    """The picture above the words, unless they hold one already."""
+    png = base64.b64encode(seen.png).decode()
+    return (f"<img src='data:image/png;base64,{png}'>" if png and "<img" not in seen.html else "") + seen.html
+
+
 def _caption(row: Mapping[str, Any]) -> str:
-    label = f"<b>{escape(str(row['label']))}</b>" if row["label"] is not None else "no label"
+    label = f"<b>{escape(shown(row['label']))}</b>" if row["label"] is not None else "no label"
     return f"{label}, {escape(str(row['split']))}<br>{escape(str(row['source']))}, row {row['row']}"
 
 

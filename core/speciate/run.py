@@ -38,7 +38,7 @@ from speciate.errors import SpeciateError
 from speciate.examples import Pairs
 from speciate.features import cached, seen
 from speciate.files import new_folder, write_json, write_text
-from speciate.journal import RunJournal
+from speciate.journal import Listener, RunJournal, best
 from speciate.ledger import Ledger
 from speciate.model import RECEIPT, Model, hashes, save, versions
 from speciate.progress import StageClock
@@ -52,6 +52,7 @@ __all__ = ["PARITY_ROWS", "Ran", "Run"]
 
 PARITY_ROWS = 16
 REPORT = "report.json"
+BESIDE = ("name", "sources", "recipe", "trackers")  # settings that decide nothing about what is learnt
 DEV_SHARE = 10  # a dataset that came with its own splits and no dev lends every tenth row of train
 
 
@@ -67,6 +68,7 @@ class Ran:
     seconds: Mapping[str, float]
     parity: Mapping[str, Any]
     rows: Mapping[str, int]
+    dev: float | None = None  # the best score on the dev rows, by the evaluator that decides
 
 
 class Run:
@@ -83,11 +85,12 @@ class Run:
         ledger: Ledger,
         clock: StageClock,
         model: Callable[[str], Model],
+        listeners: tuple[Listener, ...] = (),
     ) -> None:
         self.name, self.config, self.catalog, self.engine = name, config, catalog, engine
         self.ledger, self.clock, self.find, self.root = ledger, clock, model, root
         self.folder, self.models = root / "artifacts" / "runs" / name, root / "artifacts" / "models"
-        self.journal = RunJournal(self.folder)
+        self.journal = RunJournal(self.folder, listeners)
         with clock.stage("open"):
             self.dataset = dataset
             self.format = catalog.get(Format, self.dataset.format)
@@ -110,6 +113,8 @@ class Run:
                 self._encode_all(train, dev, test)
         with self.clock.stage("load"):
             trainer = self.catalog.use(self.method, "trainer")(self.config.options(self.method, self.config.method))
+        primary = self.catalog.get(Evaluator, self.kind.primary)
+        self.journal.note(score=primary.name, higher_is_better=primary.higher_is_better)
         with self.clock.stage("train"):
             job = self._job(train, dev)
             tensors = trainer.fit(job)
@@ -194,7 +199,7 @@ class Run:
 
     def _identity(self) -> str:
         """What decides the result: another config, another version of the data or another base is another run."""
-        config = {key: part for key, part in self.config.as_dict().items() if key not in ("name", "sources", "recipe")}
+        config = {key: part for key, part in self.config.as_dict().items() if key not in BESIDE}
         decides = [config, self.dataset.name, self.dataset.version, self.encoder.fingerprint()]
         return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -311,6 +316,7 @@ class Run:
                 receipt = self._parity(folder, tensors, self._examples(rows))
             write_json(folder / RECEIPT, receipt | {"files": hashes(folder)})
             write_text(folder / "README.md", card.render(info, receipt, report))
+        dev = best(self.folder, self.journal.notes["higher_is_better"])
         with self.clock.stage("commit"):
             ran = Ran(
                 run=self.name,
@@ -321,6 +327,7 @@ class Run:
                 seconds=self.clock.seconds,
                 parity=receipt,
                 rows=self.counts,
+                dev=dev[1] if dev else None,
             )
             self._write_rows(ran)
         return ran

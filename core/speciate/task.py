@@ -14,6 +14,7 @@ from speciate.errors import SpeciateError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.random import Generator
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
@@ -34,6 +35,7 @@ class Task:
     name: ClassVar[str]
     primary: ClassVar[str]  # the evaluator that decides between two models
     pipeline: ClassVar[str] = "other"  # the card's word for models that do this
+    needs: ClassVar[str] = "vector"  # what of a base it is learnt from: as TaskKind.needs
     labels: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,6 +68,21 @@ class Task:
         """Of the answer to one row, where every row has the same."""
         return None
 
+    def says(self) -> str:
+        """What an answer is, in a sentence for the card."""
+        return f"One of: {', '.join(f'`{label}`' for label in self.labels)}." if self.labels else "An answer."
+
+    def gives(self) -> tuple[str, ...]:
+        """What its answers have that not all of this kind have, for evaluators that need it."""
+        return ()
+
+    # --- for the conformance kit ----------------------------------------------------------------------------------
+
+    @classmethod
+    def examples(cls) -> Sequence[tuple[Mapping[str, Any], Sequence[str]]]:
+        """Ways to pose this task: options, and labels as a dataset would have them, each kind of label once."""
+        return ()
+
     # --- answers as labels: what a teacher's answers are to a student ---------------------------------------------
 
     def written(self, answers: NDArray[Any]) -> list[str]:
@@ -90,21 +107,6 @@ class Task:
         """The labels that stand in a text as words of their own."""
         plain = text.casefold()
         return [x for x in self.labels if re.search(rf"(?<!\w){re.escape(x.casefold())}(?!\w)", plain)]
-
-    def says(self) -> str:
-        """What an answer is, in a sentence for the card."""
-        return f"One of: {', '.join(f'`{label}`' for label in self.labels)}." if self.labels else "An answer."
-
-    def gives(self) -> tuple[str, ...]:
-        """What its answers have that not all of this kind have, for evaluators that need it."""
-        return ()
-
-    # --- for the conformance kit ----------------------------------------------------------------------------------
-
-    @classmethod
-    def examples(cls) -> Sequence[tuple[Mapping[str, Any], Sequence[str]]]:
-        """Ways to pose this task: options, and labels as a dataset would have them, each kind of label once."""
-        return ()
 
     def certain(self, targets: NDArray[Any]) -> NDArray[Any]:
         """What somebody who knows these targets, and is sure of them, would answer."""
@@ -134,6 +136,20 @@ class Task:
     def together(self) -> int:
         """How many rows of one label should stand side by side in a batch, where its rows are compared; 0: any."""
         return 0
+
+    def answered(self, scores: Tensor, sizes: Sequence[tuple[int, ...]]) -> NDArray[Any]:
+        """`decide` as an array; `sizes` are those of the samples, where the task is learnt from places."""
+        answers: NDArray[Any] = self.decide(scores).cpu().numpy()
+        return answers
+
+    def seen(
+        self, sample: Sample, row: Row, augment: Callable[..., Sample] | None, rng: Generator
+    ) -> tuple[Sample, Row]:
+        """A sample to train on seen another way, as the format's `augment` has it; what its row says goes along."""
+        return (sample if augment is None else augment(sample, rng)), row
+
+    def check(self, targets: NDArray[Any], sizes: Sequence[tuple[int, ...]], rows: Sequence[Row]) -> None:
+        """Refuse rows whose label is not of the size of their sample, where the task is learnt from places."""
 
     def distance(self, scores: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         """How far each row's scores are from a teacher's answers: [n]. What a student learns from."""

@@ -14,14 +14,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from speciate import gate, sources, world
+from speciate import gate, sources, summary, trackers, world
 from speciate.catalog import Catalog, installed, options_of
 from speciate.config import Config, compose, overrides_of
 from speciate.contracts import Engine, Rows, Server, Store
 from speciate.data import DataVerbs
-from speciate.errors import GateError, SpeciateError, Stopped, UsageError, unknown
+from speciate.errors import GateError, Pruned, SpeciateError, Stopped, UsageError, unknown
 from speciate.features import on_dataset
 from speciate.files import check_name, read_json, write_json
+from speciate.follow import follow
+from speciate.journal import Listener, metrics, notes
 from speciate.ledger import Ledger
 from speciate.model import Model
 from speciate.progress import StageClock
@@ -60,12 +62,16 @@ class Workspace(DataVerbs):
 
     def run(self, recipe: str = "", *words: str, **settings: Any) -> Ran:
         """Specialise: `ws.run("text/probe", dataset="news", seed=1)`."""
-        config = self.config(recipe, *words, **settings)
+        return self.carry(self.begin(self.config(recipe, *words, **settings)))
+
+    def begin(self, config: Config) -> Path:
+        """The folder of a new run, with its plan in it: `carry` does what it says."""
         name = "" if world.rank() else self._plan(config)
-        return self._execute(self.root / "artifacts" / "runs" / world.shared(name))
+        return self.root / "artifacts" / "runs" / str(world.shared(name))
 
     def _plan(self, config: Config) -> str:
         """A run's folder with all that it is to do; its name."""
+        trackers.check(config.trackers)
         dataset = self._stored(config.dataset)
         folder = self._claim(check_name("run", config.name or f"{dataset.name}-{config.method['name']}"))
         plan = {"config": config.as_dict(), "dataset": dataset.name, "version": dataset.version}
@@ -74,18 +80,39 @@ class Workspace(DataVerbs):
 
     def resume(self, run: str) -> Ran:
         """Go on with a run that was killed or failed; what it had computed is kept."""
-        folder = self.root / "artifacts" / "runs" / run
-        if not (folder / "run.json").is_file():
-            names = [path.parent.name for path in self.root.glob("artifacts/runs/*/run.json")]
-            raise unknown("run", run, names, "type `speciate list runs`")
+        folder = self._begun(run)
         row = self.ledger.latest("runs", "run").get(run)
         if row and row["status"] == "done":
             raise UsageError(
                 f"run {run!r} is done", f"its model is {row['model']!r}", "start a new one with `speciate run`"
             )
-        return self._execute(folder)
+        return self.carry(folder)
 
-    def _execute(self, folder: Path) -> Ran:
+    def _begun(self, run: str) -> Path:
+        """The folder of a run that there is."""
+        folder = self.root / "artifacts" / "runs" / run
+        if not (folder / "run.json").is_file():
+            names = [path.parent.name for path in self.root.glob("artifacts/runs/*/run.json")]
+            raise unknown("run", run, names, "type `speciate list runs`")
+        return folder
+
+    def tune(
+        self, recipe: str = "", *words: str, space: Mapping[str, Any] | None = None, **settings: Any
+    ) -> dict[str, Any]:
+        """Search the best settings on the dev rows: `ws.tune("text/lora", dataset="news", space={"method.lr":
+        "log(1e-5,1e-3)", "method.rank": [4, 8]}, trials=20, budget="30m")`. Called again it goes on."""
+        from speciate.tune import Asked, Tuning
+
+        return Tuning(self, Asked.read(recipe, words, space or {}, settings)).run()
+
+    def grid(self, recipe: str = "", *words: str, **settings: Any) -> dict[str, Any]:
+        """A run for each point of a grid: `ws.grid("text/probe", "seed=1,2,3", dataset="news")`."""
+        from speciate.grid import Grid
+
+        return Grid(self, [*([f"recipe={recipe}"] if recipe else []), *words, *overrides_of(settings)]).run()
+
+    def carry(self, folder: Path, *listeners: Listener) -> Ran:
+        """Do what the plan in a run's folder says, or go on with it; `listeners` hear the numbers it writes."""
         from filelock import FileLock, Timeout
 
         plan, clock = read_json(folder / "run.json"), StageClock(self.quiet or world.rank() > 0)
@@ -95,27 +122,38 @@ class Workspace(DataVerbs):
             parts = (self.root, self.catalog, self.engine, self.ledger, clock, self.model)
             return Run(folder.name, config, dataset, *parts).join()
         try:
-            with FileLock(folder / "run.lock", timeout=0):
+            with FileLock(folder / "run.lock", timeout=0.2):  # who follows a run touches its lock
                 self._sweep(folder.name)
-                return self._attempt(folder.name, config, plan, clock)
+                return self._attempt(folder, config, plan, clock, listeners)
         except Timeout as error:
             raise UsageError(f"run {folder.name!r} is running", "in another process", "wait for it") from error
 
-    def _attempt(self, name: str, config: Config, plan: Mapping[str, Any], clock: StageClock) -> Ran:
+    def _attempt(
+        self,
+        folder: Path,
+        config: Config,
+        plan: Mapping[str, Any],
+        clock: StageClock,
+        listeners: tuple[Listener, ...],
+    ) -> Ran:
+        name, place = folder.name, self.root / "artifacts" / "trackers"
         try:
             dataset = self.engine.dataset(plan["dataset"], plan["version"])
-            run = Run(name, config, dataset, self.root, self.catalog, self.engine, self.ledger, clock, self.model)
-            self.catalog.hook.speciate_run_started(run=name, config=config.as_dict())
-            ran = run.execute()
+            with trackers.opened(config.trackers, place, name, config.as_dict()) as heard:
+                parts = (self.root, self.catalog, self.engine, self.ledger, clock, self.model)
+                run = Run(name, config, dataset, *parts, (*heard, *listeners))
+                self.catalog.hook.speciate_run_started(run=name, config=config.as_dict())
+                ran = run.execute()
         except BaseException as error:
-            halted = isinstance(error, Stopped) or not isinstance(error, Exception)
-            status = "interrupted" if halted else "failed"
-            row = {"run": name, "status": status, "error": str(error) or type(error).__name__, "model": ""}
+            row = {"run": name, "status": _status(error), "error": str(error) or type(error).__name__, "model": ""}
+            where = {"dataset": plan["dataset"], "version": plan["version"], "seconds": clock.seconds}
             with suppress(SpeciateError):  # a full disk: the first error is the one to tell
-                self.ledger.append("runs", [{**row, "dataset": plan["dataset"], "version": plan["version"]}])
+                self.ledger.append("runs", [{**row, **where}])
             self.catalog.hook.speciate_run_finished(run=name, row=row)
+            summary.write(folder, {**row, **where})
             raise
         self.catalog.hook.speciate_run_finished(run=name, row=dataclasses.asdict(ran))
+        summary.write(folder, dataclasses.asdict(ran))
         return ran
 
     def model(self, name: str | Path) -> Model:
@@ -216,7 +254,15 @@ class Workspace(DataVerbs):
         if "models" in found:
             model = self.model(name)
             found["models"] = {**model.info, "parity": model.receipt, "folder": str(model.folder)}
+        if "runs" in found and (folder := self.root / "artifacts" / "runs" / name).is_dir():
+            page = summary.render(folder, found["runs"])
+            found["runs"] |= {"metrics": metrics(folder), "notes": notes(folder), "summary": page}
         return found
+
+    def follow(self, run: str, say: Callable[[str], None] = print) -> dict[str, Any]:
+        """Say the numbers of a run, of this process or another, as they come; what `show` gives once it has ended."""
+        follow(self._begun(run), say)
+        return self.show(run)
 
     # --- the folder -----------------------------------------------------------------------------------------------
 
@@ -258,3 +304,10 @@ class Workspace(DataVerbs):
         models = self.root / "artifacts" / "models"
         for leftover in [*models.glob(f".{run}.*"), models / run]:
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _status(error: BaseException) -> str:
+    """What a run is whose attempt ended like this."""
+    if isinstance(error, Pruned):
+        return "pruned"
+    return "interrupted" if isinstance(error, Stopped) or not isinstance(error, Exception) else "failed"

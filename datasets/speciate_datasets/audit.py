@@ -20,6 +20,7 @@ from speciate.contracts import Near
 from speciate_datasets.near import Index, to_signatures
 from speciate_datasets.splits import SAME, SPLITS
 from speciate_datasets.store import Store
+from speciate_datasets.stored import as_shown
 from speciate_datasets.suspects import outliers, unlikely
 from speciate_datasets.versions import vector_columns
 
@@ -96,7 +97,7 @@ class _Rows:
             found[split] = {
                 "rows": sum(c["count_all"] for c in mine),
                 "unlabelled": sum(c["count_all"] for c in mine if c["label"] is None),
-                "labels": {c["label"]: c["count_all"] for c in labels[: self.shown]},
+                "labels": as_shown((c["label"], c["count_all"]) for c in labels[: self.shown]),
                 "different": len(labels),
             }
         return found

@@ -26,7 +26,7 @@ from speciate_datasets.references import marked
 from speciate_datasets.splits import Splits
 from speciate_datasets.spool import Types, fitted, holds, wider
 from speciate_datasets.store import BLOB, KEY, Store
-from speciate_datasets.stored import File, Task, printable, schema_of
+from speciate_datasets.stored import File, Task, as_shown, printable, schema_of
 from speciate_datasets.together import READER, Keys, aliases, gathered, numbered
 
 COMMIT_ROWS, COMMIT_BYTES = 50_000, 64 << 20
@@ -85,12 +85,13 @@ class Ingest:
 
     def _listed(self, files: Sequence[Path]) -> list[File]:
         """The files, those that are one thing together, with what a label file says of each."""
+        labels = Labels(self.asked.labels, self.asked.target, self.asked.group) if self.asked.labels else None
+        files = labels.without_masks(files) if labels else files
         real, names = source_names(files), Names(self.format, self.options)
         listed = [File(path, names.file(real[path]), path.stat().st_size) for path in files]
         listed = self._gathered(listed) if self.format.together else listed
-        if not self.asked.labels or not listed:
+        if not labels or not listed:
             return listed
-        labels = Labels(self.asked.labels, self.asked.target, self.asked.group)
         said = labels.join([file.path for file in listed], real, aliases(listed))
         self.gaps = labels.gaps
         return [replace(file, said=names.said(said.get(file.path))) for file in listed]
@@ -265,7 +266,8 @@ def _placing(table: pa.Table) -> pa.Table:
 def label_counts(store: Store, table: str, version: int | None = None) -> tuple[dict[str, int], dict[str, int]]:
     """How often each label and each split occurs."""
     there = store.scan(table, ["label", "split"], version)
-    labels, splits = (_counts(there[name]) for name in ("label", "split"))
+    found, splits = (_counts(there[name]) for name in ("label", "split"))
+    labels = as_shown(found.items())
     return dict(sorted(labels.items(), key=lambda i: -i[1])), dict(sorted(splits.items()))
 
 

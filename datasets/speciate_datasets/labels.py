@@ -1,7 +1,7 @@
 """Label files: `add --labels FILE` joins the rows of a CSV, TSV, JSONL or Parquet file to files by path, file name,
 stem or content hash; `--labels folders` takes the name of the folder that a file is in.
 
-What matches nothing is counted."""
+A column called `mask`, and labels that are paths of masks, are read as masks. What matches nothing is counted."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from speciate import Row, SpeciateError, UsageError
 from speciate.errors import unknown
+from speciate_datasets import maskfiles
 from speciate_datasets.stored import TARGETS, printable
 
 FOLDERS = "folders"
@@ -45,6 +46,7 @@ class Labels:
         self.source, self.gaps = source, Gaps()
         self._target, self._group = target, group
         self._rows = [] if source == FOLDERS else list(_records(Path(source)))
+        self._home = Path(source).parent
 
     def join(self, files: Sequence[Path], names: Mapping[Path, str], others: Aliases | None = None) -> dict[Path, Row]:
         """What is said of the files that something is said of; a file may be known by other paths, too."""
@@ -64,10 +66,34 @@ class Labels:
         split = next((name for name in columns if name.lower() == "split"), "")
         self._count(key, files, names, found, target)
         picked = {"label": target, "group": group, "split": split}
+        masks = self._masks(target)
         return {
-            path: {what: row.get(name) for what, name in picked.items() if name} | {"target": target}
+            path: {what: row.get(name) for what, name in picked.items() if name} | {"target": target} | masks[id(row)]
             for path, row in found.items()
         }
+
+    def without_masks(self, files: Sequence[Path]) -> list[Path]:
+        """The files that are no labels of others, for masks may lie in the folder of what they belong to."""
+        wanted = (self._target.lower(),) if self._target else (*TARGETS, maskfiles.COLUMN)
+        said = [value for row in self._rows for name, value in row.items() if name.strip().lower() in wanted]
+        masks = {at.absolute() for at in (maskfiles.named(v, self._home, False) for v in said) if isinstance(at, Path)}
+        return [path for path in files if path.absolute() not in masks] if masks else list(files)
+
+    def _masks(self, target: str) -> dict[int, Row]:
+        """The masks that rows name as their labels, by row."""
+        sure, missing = target.strip().lower() == maskfiles.COLUMN, []
+        found: dict[int, Row] = {}
+        for row in self._rows:
+            said = maskfiles.named(row.get(target), self._home, sure)
+            found[id(row)] = {"label": said} if isinstance(said, str) else {}
+            if isinstance(said, Path):
+                missing += [] if said.is_file() else [str(row[target])]
+                names = maskfiles.names_beside(row.get(maskfiles.NAMES), self._home)
+                found[id(row)] = {"mask": (str(said.absolute()), names)}
+        if missing:
+            asked = f"{self.source} names {len(missing)} masks that are not there, such as {missing[0]}"
+            raise UsageError(asked, f"looked in {self._home.absolute()}", "write paths as seen from the label file")
+        return found
 
     def _match(self, columns: list[str], files: Sequence[Path]) -> tuple[str, dict[Path, Row]]:
         """The column that names the files, and the row of each: the usual names first, then whatever matches."""
@@ -105,7 +131,9 @@ class Labels:
             return self._target
         lower = {name.strip().lower(): name for name in reversed(columns) if name != key}
         rest = [name for name in columns if name != key]
-        target = next((lower[name] for name in TARGETS if name in lower), rest[0] if len(rest) == 1 else "")
+        target = next(
+            (lower[name] for name in (*TARGETS, maskfiles.COLUMN) if name in lower), rest[0] if len(rest) == 1 else ""
+        )
         if not target:
             exists = f"its columns are: {', '.join(columns)}"
             raise UsageError(f"which column of {self.source} has the labels?", exists, "type --target COLUMN")

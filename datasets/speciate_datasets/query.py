@@ -30,6 +30,7 @@ from speciate_datasets.search import Encode, Nearest, Words, vector_of
 from speciate_datasets.splits import named
 from speciate_datasets.spool import to_arrow
 from speciate_datasets.store import KEY, to_rows
+from speciate_datasets.stored import as_shown
 
 __all__ = ["Dataset"]
 
@@ -277,7 +278,7 @@ class Dataset:
         return previews(self.catalog or installed(), self.engine.dataset(self.name, self.version), rows)
 
     def _shares(self) -> dict[str, dict[str, int]]:
-        return {f"{name}s": self.counts(name) for name in ("label", "split")}
+        return {f"{name}s": as_shown(self.counts(name).items()) for name in ("label", "split")}
 
     # --- how ------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ import pyarrow as pa
 from speciate import Row, SpeciateError
 from speciate.contracts import COLUMN_TYPES, STORE_COLUMNS, Near, Reader
 from speciate.errors import unknown
-from speciate_datasets import references
+from speciate.masks import shown
+from speciate_datasets import maskfiles, references
 from speciate_datasets.keep import Keeper
 from speciate_datasets.splits import named
 
@@ -102,6 +104,7 @@ class Maker:
         asked = {**task.asked, "target": ""} if task.labelled else task.asked
         self.columns = Columns({what: "" if what in said else name for what, name in asked.items()}, task.usual)
         self._task, self._file, self._said = task, file, said
+        self._mask: str | None = None
         self._kinds = {name: COLUMN_TYPES[kind] for name, kind in task.schema.items()}
         self._file_column = next((name for name, kind in task.schema.items() if kind == "file"), "")
         self._keep = Keeper(Path(task.home), task.reference) if self._file_column else None
@@ -118,7 +121,7 @@ class Maker:
         if kept:
             content[self._file_column] = kept["uri_hash"]
         stored: Row = {free: row[key] for key, free in _others(tuple(row), self._taken(columns))}
-        label = said.get("label") if self._task.labelled else row.get(columns.target)
+        label = self._label(row) if self._task.labelled else row.get(columns.target)
         group = said["group"] if "group" in said else row.get(columns.group)
         stored["label"] = None if absent(label) else as_text(label)
         stored["group"] = "" if absent(group) else as_text(group)
@@ -127,6 +130,12 @@ class Maker:
         hashes = _hashes(_hashed(content), _hashed(stored))
         content.pop(self._file_column, None)
         return {**hashes, **stored, **content, **kept, **where}
+
+    def _label(self, row: Row) -> Any:
+        """What the label file says of this file; a mask is read once."""
+        if "mask" in self._said and self._mask is None:
+            self._mask = maskfiles.read(self._said["mask"], row)
+        return self._mask or self._said.get("label")
 
     def _taken(self, columns: Columns) -> frozenset[str]:
         """The columns that are stored under other names, or as content."""
@@ -209,6 +218,14 @@ def schema_of(reader: Reader) -> dict[str, pa.DataType]:
     schema = reader.schema()
     files = references.COLUMNS if "file" in schema.values() else {}
     return own | {name: TYPES[kind] for name, kind in schema.items() if kind != "file"} | files
+
+
+def as_shown(counts: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Labels and how often they occur; those that look alike to a person are counted together."""
+    found: Counter[str] = Counter()
+    for label, count in counts:
+        found[shown(label)] += count
+    return dict(found)
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The numbers every comparison and every gate is made of: declarations only, the code is in `scorers`."""
+"""The numbers every comparison and every gate is made of: declarations only, the code is in `scorers` and `places`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ def speciate_evaluators() -> Iterable[Evaluator]:
         _scorer("label_map", "multilabel", "average precision a label, averaged over labels", "sets"),
         _scorer("set_match", "multilabel", "share of rows with exactly the true labels", "sets"),
         _scorer("hamming", "multilabel", "share of all labels of all rows that are wrong", "sets", up=False),
+        _scorer("dice", "segment", "overlap of masks, averaged over the classes of a row", "places"),
+        _scorer("iou", "segment", "what masks share of what either covers, as dice is averaged", "places"),
+        _scorer("tag_accuracy", "tag", "share of residues labelled right", "places"),
+        _scorer("tag_macro_f1", "tag", "F1 a label over all residues, averaged over labels", "places"),
         _scorer("mae", "regress", "mean absolute error", up=False),
         _scorer("rmse", "regress", "root of the mean squared error", up=False),
         _scorer("r2", "regress", "share of the variance explained"),

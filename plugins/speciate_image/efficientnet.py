@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad, relu6
@@ -15,7 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from speciate_image.encoder import LENGTH
 
-__all__ = ["WIDTH", "EfficientNetLite0Network", "named", "quick"]
+__all__ = ["WIDTH", "EfficientNetLite0Network", "levels", "named", "quick"]
 
 WIDTH = 1280
 STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192))
@@ -34,16 +35,17 @@ class Layer(nn.Module):
         self.conv = nn.Conv2d(channels, out, kernel, stride, around, groups=groups, bias=False)
         self.norm: nn.Module = nn.BatchNorm2d(out, eps=1e-3, momentum=0.01)
         self.linear = False
+        self.kernel, self.stride = kernel, stride  # a method may put another layer in the place of the convolution
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.conv.stride[0] > 1:
+        if self.stride > 1:
             x = pad(x, self._missing(x))
         x = self.norm(self.conv(x))
         return x if self.linear else relu6(x)
 
     def _missing(self, x: Tensor) -> list[int]:
         """TensorFlow's SAME: what is odd goes to the right and below."""
-        kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
+        kernel, stride = self.kernel, self.stride
         around = []
         for side in (x.shape[3], x.shape[2]):
             total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
@@ -88,6 +90,14 @@ class EfficientNetLite0Network(nn.Module):
         x = self.head(self.blocks(self.stem(x)))
         pooled: Tensor = x.float().mean(dim=(2, 3))
         return LENGTH * normalize(pooled)
+
+
+def levels(network: EfficientNetLite0Network) -> tuple[list[nn.Module], list[int]]:
+    """The network cut where its pictures halve, and the channels of each part: 1/2 to 1/32 of the size."""
+    blocks = list(network.blocks)
+    parts: list[nn.Module] = [nn.Sequential(network.stem, blocks[0])]
+    parts += [nn.Sequential(*blocks[a:b]) for a, b in pairwise((1, 3, 5, 11, 16))]
+    return parts, [16, 24, 40, 112, 320]
 
 
 def named(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:

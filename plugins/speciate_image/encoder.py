@@ -84,6 +84,23 @@ class ImageEncoder(ABC):
 
         return {"pixels": torch.from_numpy(squares(samples, self.size, self.fit)).permute(0, 3, 1, 2)}
 
+    place_width = 0  # of a base that gives places
+
+    def make_places(self, network: nn.Module) -> nn.Module:
+        """The network that gives places, over the parts of the one that gives a vector."""
+        raise UsageError(f"{type(self).__name__} gives no places", "", "choose another base")
+
+    def places(self) -> nn.Module:
+        if self.fit != "stretch":
+            exists = "a mask is stretched over the square that the network sees"
+            raise UsageError(f"base.fit={self.fit} does not go with masks", exists, "type base.fit=stretch")
+        with self._lock:
+            self._lent = True
+            return self._placing
+
+    def sizes(self, samples: Sequence[Sample]) -> list[tuple[int, ...]]:
+        return [sample["pixels"].shape[:2] for sample in samples]
+
     def encode(self, samples: Sequence[Sample], tick: Callable[[int], None]) -> NDArray[np.float32]:
         vectors = np.zeros((len(samples), self.width), dtype=np.float32)
         if not samples:
@@ -116,6 +133,10 @@ class ImageEncoder(ABC):
     @cached_property
     def _made(self) -> nn.Module:
         return self.make()
+
+    @cached_property
+    def _placing(self) -> nn.Module:
+        return self.make_places(self._made)
 
     @cached_property
     def _quick(self) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ConvOptions", "EfficientNetOptions", "HFImageOptions", "ImageOptions", "ShapeColourOptions"]
+__all__ = ["ConvOptions", "EfficientNetOptions", "HFImageOptions", "ImageOptions", "ShapeColourOptions", "UNetOptions"]
 
 
 @dataclass
@@ -51,6 +51,13 @@ class ConvOptions:
     fit: str = "stretch"
     precision: str = "fp32"
     batch: int = 0
+
+
+@dataclass
+class UNetOptions(ConvOptions):
+    """A small network from random weights that gives places, too."""
+
+    size: int = 128
 
 
 @dataclass

@@ -20,6 +20,7 @@ from speciate import Sample, SpeciateError, UsageError
 from speciate.files import sha256
 from speciate.packages import find
 from speciate_pdb.options import AntibodyOptions
+from speciate_pdb.per_residue import PerResidue
 
 if TYPE_CHECKING:
     import torch
@@ -33,10 +34,10 @@ MODEL = "trained_models/AntiBERTy_md_smooth/pytorch_model.bin"
 START, END, UNKNOWN, MASK = "[CLS]", "[SEP]", "[UNK]", "[MASK]"
 
 
-class Antibody:
+class Antibody(PerResidue):
     """The mean over the residues of every chain."""
 
-    width = 512
+    width = place_width = 512
     tolerance = 1e-4  # measured: 3e-6 on chains alone and in company
 
     def __init__(self, options: AntibodyOptions) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from speciate import Sample
 from speciate_pdb.features import places
 
-__all__ = ["Batch", "batches", "encode", "flatten", "pooled"]
+__all__ = ["Batch", "Residues", "batches", "encode", "flatten", "laid_out", "lengths", "pooled"]
 
 Batch = Mapping[str, torch.Tensor]
 SPACING = 3.8  # Angstrom between residues that are laid out in a line, for want of coordinates
@@ -41,7 +41,7 @@ def flatten(samples: Sequence[Sample], neighbours: int, most: int, whole: bool) 
     tensors = {name: torch.from_numpy(array) for name, array in zip(names, arrays, strict=True)}
     tensors["near"] = torch.cat([near for near, _ in linked])
     tensors["linked"] = torch.cat([mask for _, mask in linked])
-    tensors["samples"] = torch.zeros(len(samples))
+    tensors["samples"] = lengths(samples)
     return tensors
 
 
@@ -90,6 +90,30 @@ def pooled(nodes: torch.Tensor, batch: Batch) -> torch.Tensor:
     sums = nodes.new_zeros((len(batch["samples"]), nodes.shape[1])).index_add_(0, batch["owner"], nodes)
     counts = torch.bincount(batch["owner"], minlength=len(sums)).clamp(min=1)
     return sums / counts[:, None]
+
+
+def lengths(samples: Sequence[Sample]) -> torch.Tensor:
+    """How many residues each sample has: a network counts samples by it, and knows how long what it lays out is."""
+    return torch.tensor([len(sample["sequence"]) for sample in samples], dtype=torch.int64)
+
+
+def laid_out(nodes: torch.Tensor, owner: torch.Tensor, residue: torch.Tensor, samples: torch.Tensor) -> torch.Tensor:
+    """[samples, width, longest]: residues where they stand in their samples; zeros for those that were not seen."""
+    longest = int(samples.max()) if len(samples) else 0
+    found = nodes.new_zeros((len(samples), longest, nodes.shape[1]))
+    return found.index_put((owner, residue), nodes).transpose(1, 2)
+
+
+class Residues(torch.nn.Module):
+    """What a network over flat graphs knows of each residue."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, **batch: torch.Tensor) -> torch.Tensor:
+        nodes: torch.Tensor = self.network.nodes(**batch)  # type: ignore[operator]  # both networks have it
+        return laid_out(nodes, batch["owner"], batch["residue"], batch["samples"])
 
 
 def batches(samples: Sequence[Sample], most: int) -> Iterator[list[int]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from speciate import Sample, UsageError
 from speciate_pdb.features import residue_features
 from speciate_pdb.options import GraphOptions
+from speciate_pdb.per_residue import PerResidue
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,7 @@ __all__ = ["Graph"]
 VERSION = "gnn-structure 1"  # raise it when the same seed would give other vectors
 
 
-class Graph:
+class Graph(PerResidue):
     """Random weights by seed: a start for training, and a projection of local geometry as it is."""
 
     tolerance = 1e-4  # measured: 1e-6 on structures alone and in company
@@ -34,7 +35,7 @@ class Graph:
             asked = f"base.width={options.width} base.layers={options.layers} base.neighbours={options.neighbours}"
             raise UsageError(asked, "each is at least 1", "type base.width=64 base.layers=3 base.neighbours=16")
         self.options = options
-        self.width = 2 * options.width
+        self.width, self.place_width = 2 * options.width, options.width
         self._loading = threading.Lock()
 
     def fingerprint(self) -> str:
@@ -59,7 +60,7 @@ class Graph:
         start = np.cumsum([0, *(len(one) for one in measured)])
         whose = flat["owner"].numpy()
         features = np.concatenate(measured)[start[whose] + flat["residue"].numpy()]
-        kept = ("place", "chain", "letter", "near", "linked", "owner", "samples", "seen")
+        kept = ("place", "chain", "letter", "near", "linked", "owner", "residue", "samples", "seen")
         alpha = flat["coordinates"][:, 1]
         return {"alpha": alpha, "features": torch.from_numpy(features), **{name: flat[name] for name in kept}}
 

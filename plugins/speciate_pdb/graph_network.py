@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 
 from speciate_pdb.features import RESIDUE_FEATURES
-from speciate_pdb.flat import pooled
+from speciate_pdb.flat import Residues, pooled
 from speciate_pdb.options import GraphOptions
 
 __all__ = ["GraphNetwork", "made"]
@@ -26,7 +28,16 @@ class GraphNetwork(nn.Module):
         self.updates = nn.ModuleList([_perceptron(2 * width, width) for _ in range(layers)])
         self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(layers)])
 
-    def forward(
+    def forward(self, **batch: torch.Tensor) -> torch.Tensor:
+        nodes = self.nodes(**batch)
+        mean = pooled(nodes, batch)
+        spread = pooled((nodes - mean[batch["owner"]]).square(), batch)
+        return torch.cat([mean, (spread + 1e-6).sqrt()], dim=1)
+
+    def by_residue(self) -> Residues:
+        return Residues(self)
+
+    def nodes(
         self,
         alpha: torch.Tensor,
         features: torch.Tensor,
@@ -35,6 +46,7 @@ class GraphNetwork(nn.Module):
         linked: torch.Tensor,
         **batch: torch.Tensor,
     ) -> torch.Tensor:
+        """[residues, width]"""
         nodes = self.letters(letter.clamp(0, 127)) + self.measured(features)
         edges = self.edges(self._edges(alpha, near, batch["place"], batch["chain"], batch["seen"]))
         for message, update, norm in zip(self.messages, self.updates, self.norms, strict=True):
@@ -42,9 +54,7 @@ class GraphNetwork(nn.Module):
             told = message(torch.cat([own, nodes[near], edges], dim=-1)) * linked[..., None]
             heard = told.sum(1) / linked.sum(1).clamp(min=1)[:, None]
             nodes = norm(nodes + update(torch.cat([nodes, heard], dim=-1)))
-        mean = pooled(nodes, batch)
-        spread = pooled((nodes - mean[batch["owner"]]).square(), batch)
-        return torch.cat([mean, (spread + 1e-6).sqrt()], dim=1)
+        return cast("torch.Tensor", nodes)
 
     def _edges(
         self,

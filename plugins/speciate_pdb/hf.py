@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from speciate import Sample, SpeciateError, UsageError, hub
 from speciate.errors import unknown
 from speciate_pdb.options import HFOptions
+from speciate_pdb.per_residue import PerResidue
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +30,7 @@ TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2}
 SPACED = ("auto", "yes", "no")
 
 
-class HF:
+class HF(PerResidue):
     """The mean over the residues of every chain."""
 
     def __init__(self, options: HFOptions) -> None:
@@ -41,7 +42,7 @@ class HF:
             raise UsageError(asked, "both are at least 1", "leave them out")
         self.options = options
         self.folder = hub.locate("hf-structure", options.id, options.revision, "facebook/esm2_t12_35M_UR50D")
-        self.width = hub.width(self.folder)
+        self.width = self.place_width = hub.width(self.folder)
         self.tolerance = TOLERANCE[self.precision]
         self._loading = threading.Lock()
 

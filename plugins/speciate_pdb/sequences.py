@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from speciate import Sample
+from speciate_pdb.flat import laid_out, lengths
 
-__all__ = ["ChainNetwork", "Chains", "chains_of"]
+__all__ = ["ChainNetwork", "Chains", "TokenNetwork", "chains_of"]
 
 
 class ChainNetwork(nn.Module):
@@ -25,18 +26,41 @@ class ChainNetwork(nn.Module):
         self.model = model
 
     def forward(
-        self,
-        tokens: torch.Tensor,
-        attention: torch.Tensor,
-        residues: torch.Tensor,
-        owner: torch.Tensor,
-        samples: torch.Tensor,
+        self, residues: torch.Tensor, owner: torch.Tensor, samples: torch.Tensor, **batch: torch.Tensor
     ) -> torch.Tensor:
-        hidden: torch.Tensor = self.model(input_ids=tokens, attention_mask=attention).last_hidden_state.float()
+        hidden = self.hidden(**batch)
         sums = hidden.new_zeros((len(samples), hidden.shape[-1]))
         sums = sums.index_add(0, owner, (hidden * residues[..., None]).sum(1))
         counts = residues.new_zeros(len(samples)).index_add(0, owner, residues.sum(1))
         return sums / counts.clamp(min=1)[:, None]
+
+    def by_residue(self) -> TokenNetwork:
+        return TokenNetwork(self)
+
+    def hidden(self, tokens: torch.Tensor, attention: torch.Tensor, **batch: torch.Tensor) -> torch.Tensor:
+        """[chains, tokens, width]"""
+        found: torch.Tensor = self.model(input_ids=tokens, attention_mask=attention).last_hidden_state.float()
+        return found
+
+
+class TokenNetwork(nn.Module):
+    """Tokens of chains in, those of each sample's residues out: zeros beyond what is looked at of a chain."""
+
+    def __init__(self, network: ChainNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        residues: torch.Tensor,
+        owner: torch.Tensor,
+        samples: torch.Tensor,
+        start: torch.Tensor,
+        **batch: torch.Tensor,
+    ) -> torch.Tensor:
+        hidden, there = self.network.hidden(**batch), residues > 0
+        place = start[:, None] + residues.cumsum(1).long() - 1
+        return laid_out(hidden[there], owner[:, None].expand_as(place)[there], place[there], samples)
 
 
 @dataclass(frozen=True)
@@ -62,8 +86,9 @@ class Chains:
         for one in self.special:
             residues[tokens == one] = 0
         owner = torch.tensor([owner for owner, _ in rows])
+        start = [at for s in samples for at in accumulate(map(len, chains_of(s)[:-1]), initial=0)]
         given = {"tokens": tokens, "attention": attention, "residues": residues, "owner": owner}
-        return {**given, "samples": torch.zeros(len(samples))}
+        return {**given, "start": torch.tensor(start), "samples": lengths(samples)}
 
     @torch.inference_mode()
     def encode(self, samples: Sequence[Sample], width: int, tick: Callable[[int], None]) -> NDArray[np.float32]:

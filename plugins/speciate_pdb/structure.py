@@ -109,7 +109,7 @@ def unpack(data: bytes) -> Sample:
 def _arrays(data: bytes) -> dict[str, NDArray[Any]]:
     """The parts of the bytes, checked: a client may send anything."""
     head = len(MAGIC) + COUNTS.size
-    if bytes(data[: len(MAGIC)]) != MAGIC or len(data) < head:  # a loader gives a view of bytes
+    if bytes(data[: len(MAGIC)]) != MAGIC or len(data) < head:  # a loader gives a memoryview
         raise _strange("it does not begin like one")
     counts = dict(zip(("residue", "place"), COUNTS.unpack_from(data, len(MAGIC)), strict=True))
     sizes = [np.dtype(kind).itemsize * many * counts[what] for _, kind, many, what in PARTS]

@@ -28,7 +28,7 @@ def speciate_bases() -> list[Base]:
     counts = "colours and movements, counted: no weights, hundreds of clips a second"
     return [
         Base("i3d", i3d, FRAMES, f"{HERE}.i3d:I3D", I3DOptions, TORCH, EXTRA),
-        Base("frame-mean", mean, FRAMES, f"{HERE}.pooled:FrameMean", FrameMeanOptions),
+        Base("frame-mean", mean, FRAMES, f"{HERE}.pooled:FrameMean", FrameMeanOptions, gives=("vector", "places")),
         Base("hf-video", hub, FRAMES, f"{HERE}.hf:HFVideo", HFOptions, ("torch", "transformers"), EXTRA),
         Base("conv-video", conv, FRAMES, f"{HERE}.conv:ConvVideo", ConvOptions, TORCH, EXTRA),
         Base("frame-histograms", counts, FRAMES, f"{HERE}.histograms:Histograms", HistogramOptions, ("cv2",), EXTRA),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate import IMAGE, Base, Sample, SpeciateError
+from speciate import IMAGE, Base, Sample, SpeciateError, UsageError
 from speciate.catalog import installed, options_of
 from speciate.contracts import Encoder
 from speciate_video.options import FrameMeanOptions
@@ -21,6 +21,7 @@ __all__ = ["FrameMean"]
 
 VERSION = "frame-mean 1"
 FRAMES = 256  # at once
+LOOKED = 8  # frames of a clip whose places are looked at; those between are interpolated
 
 
 class FrameMean:
@@ -28,6 +29,7 @@ class FrameMean:
 
     def __init__(self, options: FrameMeanOptions) -> None:
         self.options, self._image = options, _image(options.image)
+        self.place_width = int(getattr(self._image, "place_width", 0))
         self.width = self._image.width * (3 if options.spread else 1)
         self.tolerance = self._image.tolerance
 
@@ -64,6 +66,21 @@ class FrameMean:
         pictures = [{"pixels": frame} for sample in samples for frame in sample["frames"]]
         lengths = torch.tensor([len(sample["frames"]) for sample in samples])
         return {"lengths": lengths, **cast(Any, self._image).batch(pictures)}
+
+    def places(self) -> torch.nn.Module:
+        if not self.place_width:
+            asked = f"image base {self.options.image!r} gives no places"
+            raise UsageError(asked, "masks are learnt from them", "type base.image=efficientnet-lite0")
+        return self._places
+
+    @cached_property
+    def _places(self) -> torch.nn.Module:
+        from speciate_video.pooled_network import FramePlaces
+
+        return FramePlaces(cast(Any, self._image).places(), LOOKED)
+
+    def sizes(self, samples: Sequence[Sample]) -> list[tuple[int, ...]]:
+        return [sample["frames"].shape[:3] for sample in samples]
 
     def _vectors(self, clips: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         pictures = [{"pixels": frame} for clip in clips for frame in clip]

@@ -14,7 +14,8 @@ SOUND = """
 from dataclasses import dataclass
 import os, sys
 from random import random
-from speciate import TEXT, Base, Evaluator, Format, Method, NoOptions, Server, UsageError, hookimpl
+from speciate import TEXT, Base, Evaluator, Format, Method, NoOptions, Server, TaskKind, UsageError, hookimpl
+from speciate.task import Task
 
 Options = NoOptions
 PROCESS = os.getpid()
@@ -33,7 +34,11 @@ def speciate_methods():
 
 @hookimpl
 def speciate_evaluators():
-    return [Evaluator("toy", "share of right answers", NAME + ":score", ("classify",), weighted=True)]
+    return [Evaluator("toy", "share of right answers", NAME + ":score", ("classify", "toy"), weighted=True)]
+
+@hookimpl
+def speciate_tasks():
+    return [TaskKind("toy", "one of two", NAME + ":Toy", "toy")]
 
 @hookimpl
 def speciate_servers():
@@ -81,6 +86,38 @@ class Predictor:
         odds = np.exp(near - near.max(axis=1, keepdims=True))
         return odds / odds.sum(axis=1, keepdims=True)
 
+class Toy(Task):
+    name, primary = "toy", "toy"
+    @classmethod
+    def examples(cls): return [({}, ["x", "y"])]
+    @classmethod
+    def pose(cls, rows, where, options): return cls(("x", "y"), options)
+    def targets(self, rows):
+        import numpy as np
+        # an option whose keys are numbers, which JSON does not keep
+        first = self.options.get("labels", {1: 0}).get(1) is None
+        return np.array([self.labels.index(row["label"]) + first for row in rows], dtype=float)
+    def certain(self, targets):
+        import numpy as np
+        return np.eye(2)[targets.astype(int)]
+    def outputs(self, answers): return [{"of": row.tolist()} for row in answers]
+    def answers(self, outputs):
+        import numpy as np
+        return np.array([row["of"] for row in outputs])
+    def prior(self, targets, n):
+        import numpy as np
+        return np.full((n, 2), 0.5)
+    def shape(self): return (2,)
+    def head(self, width, targets):
+        from torch import nn
+        return nn.Linear(width, 2)
+    def loss(self, scores, targets, smoothing=0.0):
+        from torch.nn.functional import cross_entropy
+        return cross_entropy(scores, targets.long(), reduction="none")
+    def decide(self, scores): return scores.double().softmax(dim=1)
+    def distance(self, scores, teacher, temperature):
+        return (scores.softmax(dim=1) - teacher).square().sum(dim=1)
+
 class App:
     def __init__(self, models, options): self.models = models
     def ask(self, name, rows):
@@ -107,7 +144,8 @@ class App:
 HEADER = """
 import importlib
 from speciate.catalog import Catalog, Plugin, installed
-from speciate.testing import BaseContract, EvaluatorContract, FormatContract, MethodContract, ServerContract
+from speciate.testing import BaseContract, EvaluatorContract, FormatContract, MethodContract
+from speciate.testing import ServerContract, TaskContract
 
 def given(module):
     return Catalog([*installed().plugins.values(), Plugin(module, importlib.import_module(module))])
@@ -205,6 +243,79 @@ FAULTS = {  # what is wrong: whose contract, the sound line, the line instead, t
         "order_does_not_matter",
         "order",
     ),
+    "no examples": ("Task", '[({}, ["x", "y"])]', "[]", "it_has_examples", "examples"),
+    "another primary": ("Task", '"toy", "toy"', '"toy", "accuracy"', "names_agree", "something else"),
+    "counts rows": (
+        "Task",
+        "return np.array([self.labels.index(row",
+        "return np.array([len(rows) + self.labels.index(row",
+        "labels_are_targets",
+        "beside it",
+    ),
+    "rounds its outputs": (
+        "Task",
+        "row.tolist()} for",
+        "row.round().tolist()} for",
+        "answers_become_outputs_and_back",
+        "another",
+    ),
+    "a NaN in its outputs": (
+        "Task",
+        "row.tolist()} for",
+        'float("nan")} for',
+        "answers_become_outputs_and_back",
+        "JSON",
+    ),
+    "keeps what JSON does not": (
+        "Task",
+        'return cls(("x", "y"), options)',
+        'return cls(("x", "y"), {"labels": {1: "x"}})',
+        "a_model_is_posed_the_same",
+        "do not say all",
+    ),
+    "another shape": ("Task", "return (2,)", "return (3,)", "answers_have_the_shape", "shape"),
+    "a prior that knows": (
+        "Task",
+        "return np.full((n, 2), 0.5)",
+        "return self.certain(targets)",
+        "knowing_beats_not_knowing",
+        "prior",
+    ),
+    "no distance": (
+        "Task",
+        "def shape(self): return (2,)",
+        "def shape(self): return (2,)\n    def gap(self, a, b): return 0.0",
+        "a_gap_is_a_distance",
+        "not apart",
+    ),
+    "learns the opposite": (
+        "Task",
+        "return cross_entropy(scores, targets",
+        "return cross_entropy(scores, 1 - targets",
+        "its_loss_leads_to_right_answers",
+        "prior",
+    ),
+    "one loss for all": (
+        "Task",
+        'targets.long(), reduction="none")',
+        "targets.long())",
+        "its_loss_leads_to_right_answers",
+        "loss of 48 rows",
+    ),
+    "decides together": (
+        "Task",
+        "softmax(dim=1)\n    def distance",
+        "softmax(dim=0)\n    def distance",
+        "a_row_is_decided_alone",
+        "beside it",
+    ),
+    "a far teacher": (
+        "Task",
+        ".square().sum(dim=1)",
+        ".square().sum(dim=1).neg()",
+        "a_teacher_is_near_itself",
+        "as near",
+    ),
     "another answer": (
         "Server",
         "predict_rows(rows)",
@@ -215,7 +326,7 @@ FAULTS = {  # what is wrong: whose contract, the sound line, the line instead, t
     "knows every model": ("Server", "if name not in", "if not name and", "an_unknown_model_is_told", "KeyError"),
     "never ready": ("Server", 'ready(f"', 'return; ready(f"', "a_real_request_is_answered", "before it was ready"),
 }
-SOUND_KINDS = ("Format", "Base", "Method", "Evaluator", "Server")
+SOUND_KINDS = ("Format", "Base", "Task", "Method", "Evaluator", "Server")
 
 
 @pytest.fixture(scope="module")

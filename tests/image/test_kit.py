@@ -17,3 +17,7 @@ class TestShapeColour(BaseContract):
 
 class TestConvImage(BaseContract):
     name = "conv-image"
+
+
+class TestUNetImage(BaseContract):
+    name = "unet-image"

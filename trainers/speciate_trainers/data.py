@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import lightning
@@ -29,6 +29,7 @@ class Batch:
     targets: Tensor
     truth: NDArray[Any]  # the targets as a scorer takes them
     weights: Tensor | None = None  # how much each row counts
+    sizes: list[tuple[int, ...]] = field(default_factory=list)  # of the samples, where places are learnt
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -49,10 +50,13 @@ class Collate:
     task: Task
     inputs: Callable[[Sequence[Sample]], Mapping[str, Tensor]]
     weights: Mapping[str, float] | None = None  # by label
+    sizes: Callable[[Sequence[Sample]], list[tuple[int, ...]]] | None = None
 
     def __call__(self, pairs: Sequence[Pair]) -> Batch:
         rows = [row for _, row in pairs]
         truth = self.task.targets(rows)
+        sizes = self.sizes([sample for sample, _ in pairs]) if self.sizes else []
+        self.task.check(truth, sizes, rows)
         weights = None if self.weights is None else torch.tensor([self.weights[str(row["label"])] for row in rows])
         return Batch(
             ids=[str(row["id"]) for row in rows],
@@ -60,17 +64,19 @@ class Collate:
             targets=self.task.tensor(truth),
             truth=truth,
             weights=weights,
+            sizes=sizes,
         )
 
 
 @dataclass
 class Seen:
-    """A format's augmentation for pairs: the sample is seen another way, what its row says stays."""
+    """A format's augmentation for pairs: the sample is seen another way, as the task allows."""
 
-    augment: Callable[..., Sample]
+    task: Task
+    augment: Callable[..., Sample] | None
 
     def __call__(self, pair: Pair, rng: Any) -> Pair:
-        return self.augment(pair[0], rng), pair[1]
+        return self.task.seen(*pair, self.augment, rng)
 
 
 class RowData(lightning.LightningDataModule):  # type: ignore[misc]

@@ -15,6 +15,7 @@ from speciate_trainers.depth import layered
 from speciate_trainers.learner import Learner, Objective
 from speciate_trainers.loop import train
 from speciate_trainers.options import FullOptions, ProbeOptions, TrainOptions
+from speciate_trainers.parts import part, sizes_of
 from speciate_trainers.probe import ProbeTrainer
 from speciate_trainers.tasks.heads import Scaled
 
@@ -31,11 +32,11 @@ class FullTrainer:
     def fit(self, job: Job, objective: Objective | None = None) -> dict[str, NDArray[Any]]:
         encoder = trainable(job)
         head = started(job, encoder, self.options)
-        network = encoder.network()
+        network = part(encoder, job.task)[0]
         groups = layered(network, head, self.options)
         freeze = self.options.freeze_norm
         learner = Learner(network, head, job.task, self.options, groups, objective, freeze)
-        train(job, learner, encoder.batch)
+        train(job, learner, encoder.batch, sizes_of(encoder, job.task))
         return arrays(learner.learnt())
 
 
@@ -56,7 +57,7 @@ def check(options: TrainOptions) -> None:
 def trainable(job: Job) -> Any:
     """The base, which must be one that can be trained."""
     encoder = job.encoder() if job.encoder else None
-    if not hasattr(encoder, "network"):
+    if not hasattr(encoder, "places" if job.task.needs == "places" else "network"):
         asked = f"{type(encoder).__name__} has no network to train"
         raise UsageError(asked, "it is a base of fixed features", "type method=probe, or choose another base")
     return encoder
@@ -65,7 +66,7 @@ def trainable(job: Job) -> Any:
 def started(job: Job, encoder: Any, options: TrainOptions) -> nn.Module:
     """The head: the probe's where the task has one, so that training starts from the best the frozen base can do."""
     torch.manual_seed(job.seed)
-    head = job.task.head(encoder.width, job.train.targets)
+    head = job.task.head(part(encoder, job.task)[1], job.train.targets)
     if options.start == "probe" and job.task.name in ("classify", "multilabel", "regress"):
         quiet = dataclasses.replace(job, journal=None, trainer={})
         with world.first():

@@ -41,28 +41,30 @@ def fit(module: pl.LightningModule, loader: Any, folder: Path, settings: Mapping
         _trainer(folder, settings).fit(module, loader)
 
 
-def train(job: Job, learner: Learner, inputs: Callable[..., Any]) -> None:
+def train(job: Job, learner: Learner, inputs: Callable[..., Any], sizes: Callable[..., Any] | None = None) -> None:
     """Take a Learner through the training rows of a job, or on from its last checkpoint; it ends with its best weights.
 
-    `inputs` turns samples into what the network takes.
+    `inputs` turns samples into what the network takes; `sizes` says how large they are, where places are learnt.
     """
     options, folder = learner.options, job.folder / "checkpoints"
     weights = _weights(job, options)
-    collate = Collate(job.task, inputs, weights if options.balance == "loss" else None)
-    seen = Seen(job.augment) if job.augment is not None and options.augment else None
+    collate = Collate(job.task, inputs, weights if options.balance == "loss" else None, sizes)
+    augments = options.augment and (job.augment is not None or sizes is not None)
+    seen = Seen(job.task, job.augment) if augments else None
     balance = [weights[str(row["label"])] for row in job.train.rows] if options.balance == "rows" and weights else None
     more = {**_together(job, options), **({"balance": balance} if balance else {})}
     make = partial(_rows, job.train, options, job.seed, collate, augment=seen, **more)
     dev = partial(_rows, job.dev, options, job.seed, collate, shuffle=False) if len(job.dev) else None
     last = newest(folder)
     state = _load(last, job.identity) if last else None
-    with _quiet(), job.progress.track("train", 0) as tick:
-        trainer, watch = _made(job, learner, make, dev, tick, folder)
+    with _quiet():
+        trainer, watch = _made(job, learner, make, dev, folder)
         if state and state["callbacks"]["Keep"]["finished"]:
             learner.load_state_dict(state["state_dict"], strict=False)
             watch.load_state_dict(state["callbacks"]["Watch"])
         else:
-            _run(trainer, learner, RowData(make), last)
+            with job.progress.track("train", learner.steps) as watch.tick:
+                _run(trainer, learner, RowData(make), last)
     if watch.best:
         learner.put(watch.best)
     elif learner.average:
@@ -70,12 +72,10 @@ def train(job: Job, learner: Learner, inputs: Callable[..., Any]) -> None:
     learner.eval()
 
 
-def _made(
-    job: Job, learner: Learner, make: Callable[[], Loader], dev: Any, tick: Callable[..., None], folder: Path
-) -> tuple[pl.Trainer, Watch]:
+def _made(job: Job, learner: Learner, make: Callable[[], Loader], dev: Any, folder: Path) -> tuple[pl.Trainer, Watch]:
     options = learner.options
     settings = {"max_epochs": options.epochs, "gradient_clip_val": options.clip or None, **_world(), **job.trainer}
-    watch = Watch(job, None, tick)
+    watch = Watch(job, None)
     keep = Keep(job, folder, options.save_every)
     trainer = _trainer(job.folder, {**settings, "callbacks": [watch, keep], "plugins": [Durable()]})
     watch.dev = dev and partial(_ranked, dev, trainer)
@@ -124,6 +124,9 @@ def _weights(job: Job, options: TrainOptions) -> dict[str, float]:
     """How much a row of each label counts: all labels together the same."""
     if options.balance not in ("none", "loss", "rows"):
         raise UsageError(f"method.balance={options.balance}", "there is: none, loss, rows", "type method.balance=loss")
+    if job.task.needs == "places" and options.balance != "none":
+        exists = "it weighs rows by their label, and a row here has one for each place"
+        raise UsageError(f"method.balance={options.balance} does not go with {job.task.name}", exists, "leave it out")
     counts = Counter(str(row["label"]) for row in job.train.rows)
     counts.update({str(row["label"]): 0 for row in job.dev.rows})
     return {label: len(job.train) / (len(counts) * max(1, n)) for label, n in counts.items()}

@@ -16,6 +16,7 @@ from speciate_trainers.full import arrays, check, started, trainable
 from speciate_trainers.learner import Learner, Objective
 from speciate_trainers.loop import train
 from speciate_trainers.options import LoraOptions
+from speciate_trainers.parts import fresh, part, sizes_of
 
 __all__ = ["LoraTrainer", "adapted"]
 
@@ -37,11 +38,12 @@ class LoraTrainer:
     def fit(self, job: Job, objective: Objective | None = None) -> dict[str, NDArray[Any]]:
         encoder = trainable(job)
         head = started(job, encoder, self.options)
-        network = encoder.network()
+        network = part(encoder, job.task)[0]
+        new = fresh(network)
         adapted(network, self.options)
-        low = [p for name, p in network.named_parameters() if ".lora_" in name]
+        low = [p for name, p in network.named_parameters() if ".lora_" in name or name.startswith(new)]
         learner = Learner(network, head, job.task, self.options, grouped(low, head, self.options), objective)
-        train(job, learner, encoder.batch)
+        train(job, learner, encoder.batch, sizes_of(encoder, job.task))
         return self._kept(learner)
 
     def _kept(self, learner: Learner) -> dict[str, NDArray[Any]]:
@@ -66,10 +68,11 @@ def adapted(network: nn.Module, options: LoraOptions) -> None:
     """Put low-rank additions into the layers that the options name."""
     from peft import LoraConfig, inject_adapter_in_model
 
+    new = fresh(network)  # there is nothing yet to add to
     layers = [
         name
         for name, module in network.named_modules()
-        if isinstance(module, KINDS) and getattr(module, "groups", 1) == 1 and name
+        if isinstance(module, KINDS) and getattr(module, "groups", 1) == 1 and name and not name.startswith(new)
     ]
     chosen = [name for name in layers if options.layers == "all" or re.search(options.layers, name)]
     if not chosen:

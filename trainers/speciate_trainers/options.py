@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["DistillOptions", "FullOptions", "LoraOptions", "ProbeOptions", "TrainOptions"]
+__all__ = ["DistillOptions", "FullOptions", "LoraOptions", "ProbeOptions", "SegmentOptions", "TrainOptions"]
 
 
 @dataclass
@@ -59,6 +59,15 @@ class LoraOptions(TrainOptions):
     dropout: float = 0.0
     layers: str = "all"  # a regular expression over the names of layers; all: every linear and convolutional one
     keep: str = "merged"  # merged: whole layers, or adapter: only the additions, a small file
+
+
+@dataclass
+class SegmentOptions:
+    """A class for each pixel or voxel."""
+
+    classes: list[str] = field(default_factory=list)  # to learn, in this order; empty: all that occur, by name
+    mirror: bool = False  # in training, also seen with left and right changed: not where a side is what it is about
+    dice: float = 0.5  # the share of soft Dice in the loss; the rest is cross-entropy
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import numpy as np
@@ -15,6 +15,7 @@ from speciate import Job, SpeciateError, UsageError
 from speciate.task import Task
 from speciate_trainers.loop import fit
 from speciate_trainers.options import ProbeOptions
+from speciate_trainers.predictor import ProbePredictor
 from speciate_trainers.tasks.heads import NARROWEST
 from speciate_trainers.tasks.regress import spreads
 
@@ -42,13 +43,21 @@ class ProbeTrainer:
             for part in (job.train, job.dev)
         )
         head = self._choose(job, train, dev)
-        known: dict[str, Any] = {"spread": scale * head.spread(*(dev if len(dev[0]) > 1 else train))} if regress else {}
+        known: dict[str, Any] = {"shift": shift, "scale": scale}
+        if regress:
+            known["spread"] = scale * head.spread(*(dev if len(dev[0]) > 1 else train))
+        self._report(job, _tensors(head, known), head.c)
         if self.options.refit and len(dev[0]):
             both = (torch.cat([train[0], dev[0]]), torch.cat([train[1], dev[1]]))
             self._solve(job, head, both)
-        tensors = {name: parameter.detach().numpy() for name, parameter in head.layer.named_parameters()}
-        known |= {"shift": shift, "scale": scale}
-        return {**tensors, **{name: np.atleast_1d(np.asarray(array, np.float64)) for name, array in known.items()}}
+        return _tensors(head, known)
+
+    def _report(self, job: Job, tensors: dict[str, NDArray[Any]], c: float) -> None:
+        """The dev score of the strength that was chosen, of the head that has not seen the dev rows."""
+        if job.journal and job.judge and len(job.dev):
+            answers = ProbePredictor(tensors, job.task, cast(Any, job.encoder)).predict(job.dev)
+            job.journal.write(1 + sorted(self.options.c).index(c), dev=job.judge(answers, job.dev.targets))
+            job.journal.note(chosen={"c": c})
 
     def _choose(self, job: Job, train: Rows, dev: Rows) -> Head:
         """Walk from strong to weak regularisation, each fit starting where the last ended; stop once dev gets worse."""
@@ -61,6 +70,8 @@ class ProbeTrainer:
                 self._solve(job, head, train)
                 loss = head.judge(*(dev if len(dev[0]) else train))
                 tick(1)
+                if job.journal and len(dev[0]):
+                    job.journal.write(1 + strengths.index(c), dev_loss=loss)
                 if loss < lowest:
                     best, lowest, worse = head.copy(), loss, 0
                 else:
@@ -75,6 +86,12 @@ class ProbeTrainer:
     def _solve(self, job: Job, head: Head, rows: Rows) -> None:
         head.rows = len(rows[0])
         fit(head, DataLoader(OneBatch(rows), batch_size=None), job.folder, {"max_epochs": 1, **job.trainer})
+
+
+def _tensors(head: Head, known: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """The head and what is known of the targets, as they are kept."""
+    tensors = {name: parameter.detach().numpy() for name, parameter in head.layer.named_parameters()}
+    return {**tensors, **{name: np.atleast_1d(np.asarray(array, np.float64)) for name, array in known.items()}}
 
 
 def _refuse_nan(job: Job) -> None:

@@ -15,6 +15,7 @@ from speciate import Sample, SpeciateError
 from speciate.contracts import Encoder
 from speciate.task import Examples, Task
 from speciate_trainers.fixed import with_network
+from speciate_trainers.parts import part, sizes_of
 
 __all__ = ["TunedPredictor"]
 
@@ -27,8 +28,9 @@ class TunedPredictor:
     def __init__(self, tensors: Mapping[str, NDArray[Any]], task: Task, encoder: Callable[[], Encoder]) -> None:
         self.task = task
         self.encoder = with_network(encoder())
-        self.network = self.encoder.network()
-        self.head = task.head(self.encoder.width, np.zeros(1))
+        self.network, width = part(self.encoder, task)
+        self.head = task.head(width, np.zeros(1))
+        self._sizes = sizes_of(self.encoder, task)
         _put(self.network, "network.", tensors)
         _put(self.head, "head.", tensors)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -42,9 +44,9 @@ class TunedPredictor:
 
     def _answers(self, samples: list[Sample]) -> NDArray[Any]:
         inputs = {name: tensor.to(self.device) for name, tensor in self.encoder.batch(samples).items()}
+        sizes = self._sizes(samples) if self._sizes else []
         with self._lock, torch.inference_mode():
-            answers: NDArray[Any] = self.task.decide(self.head(self.network(**inputs))).cpu().numpy()
-        return answers
+            return self.task.answered(self.head(self.network(**inputs)), sizes)
 
     def _nothing(self) -> NDArray[Any]:
         return np.zeros((0, *(self.task.shape() or ())))

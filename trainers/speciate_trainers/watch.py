@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import signal
 import threading
 import time
@@ -16,46 +15,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from speciate import Job, UsageError
+from speciate import Job
+from speciate.budget import Budget
 from speciate.errors import Stopped
 from speciate_trainers.learner import Learner
 
-__all__ = ["Budget", "Keep", "Watch", "judged"]
+__all__ = ["Keep", "Watch", "judged"]
 
 SAVE_SECONDS = 60.0
 NOTED = 20  # loss is written about so often in an epoch
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "steps": 1.0, "tokens": 1.0}
-
-
-class Budget:
-    """`10m`, `90s`, `2h`, `500steps`, `2000000tokens`; nothing is no limit."""
-
-    def __init__(self, words: str) -> None:
-        found = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?) *(s|m|h|steps|tokens)", words.strip()) if words else None
-        if words and (not found or not float(found[1]) > 0):
-            exists = "a budget is a time, a number of steps or of tokens"
-            raise UsageError(
-                f"cannot read budget={words!r}", exists, "type budget=10m, budget=500steps or budget=1e6tokens"
-            )
-        self.unit = found[2] if found else ""
-        self.amount = float(found[1]) * UNITS[self.unit] if found else 0.0
-
-    @property
-    def timed(self) -> bool:
-        return self.unit in ("s", "m", "h")
-
-    def share(self, seconds: float, steps: int, tokens: float) -> float:
-        """How much of it is used up."""
-        if not self.unit:
-            return 0.0
-        return (seconds if self.timed else steps if self.unit == "steps" else tokens) / self.amount
 
 
 class Watch(pl.Callback):  # type: ignore[misc]  # Lightning is imported untyped
     """Judges the model on the dev rows, keeps the best weights, and ends training when more of it would be no use."""
 
-    def __init__(self, job: Job, dev: Callable[[], Iterable[Any]] | None, tick: Callable[..., None]) -> None:
-        self.job, self.dev, self.tick = job, dev, tick
+    def __init__(self, job: Job, dev: Callable[[], Iterable[Any]] | None) -> None:
+        self.job, self.dev = job, dev
+        self.tick: Callable[..., None] = _nobody
         self.budget = Budget(job.budget)
         self.best: dict[str, Tensor] = {}
         self.state = {"score": float("nan"), "step": -1, "bad": 0, "judged": -1, "tokens": 0, "seconds": 0.0}
@@ -182,6 +158,10 @@ class Keep(pl.Callback):  # type: ignore[misc]
         self._random = state["random"]
 
 
+def _nobody(done: int, note: str = "") -> None:
+    """Looks at the progress, until somebody does."""
+
+
 def judged(trainer: pl.Trainer, learner: Learner, batches: Iterable[Any], judge: Callable[..., float]) -> float:
     """The score of answers to all dev rows, those of every rank together."""
     learner.eval()
@@ -189,7 +169,7 @@ def judged(trainer: pl.Trainer, learner: Learner, batches: Iterable[Any], judge:
     with torch.inference_mode(), trainer.precision_plugin.forward_context():
         for batch in batches:
             batch = trainer.strategy.batch_to_device(batch)
-            answers.append(learner.task.decide(learner.scores(batch)).cpu().numpy())
+            answers.append(learner.task.answered(learner.scores(batch), batch.sizes))
             targets.append(batch.truth)
     learner.train()
     found = np.concatenate(answers), np.concatenate(targets)

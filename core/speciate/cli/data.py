@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from speciate.cli.shared import Files, Json, Options, Where, pairs, show
+from speciate.cli.shared import Files, Json, Options, Where, pairs, said, show
 from speciate.workspace import Workspace
 
 app = typer.Typer()
@@ -60,8 +60,10 @@ def list_(
 @app.command("show")
 def show_(
     name: Annotated[str, typer.Argument(help="A dataset, run, model or endpoint.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Of a run: its numbers as they come.")] = False,
     workspace: Where = None,
     as_json: Json = False,
 ) -> None:
     """All that is known about a dataset, run, model or endpoint."""
-    show(as_json, Workspace(workspace).show(name), "shown")
+    ws = Workspace(workspace)
+    show(as_json, ws.follow(name, lambda line: said(as_json, line)) if follow else ws.show(name), "shown")

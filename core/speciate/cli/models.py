@@ -1,4 +1,4 @@
-"""Commands that make models and ask them: run, resume, score, predict, promote, serve, config."""
+"""Commands that make models and ask them: run, tune, resume, score, predict, promote, serve, config."""
 
 from __future__ import annotations
 
@@ -17,9 +17,29 @@ app = typer.Typer()
 
 
 @app.command()
-def run(words: Words = None, workspace: Where = None, as_json: Json = False) -> None:
+def run(
+    words: Words = None,
+    many: Annotated[
+        bool, typer.Option("--multirun", "-m", help="A run for every combination of values with commas: seed=1,2,3.")
+    ] = False,
+    workspace: Where = None,
+    as_json: Json = False,
+) -> None:
     """Specialise a base on a dataset: `speciate run text/probe dataset=NAME`."""
-    _tell(Workspace(workspace, quiet=as_json).run("", *recipe(words)), as_json)
+    ws = Workspace(workspace, quiet=as_json)
+    if not many:
+        _tell(ws.run("", *recipe(words)), as_json)
+        return
+    result = ws.grid("", *recipe(words))
+    show(as_json, result, "gridded")
+    if any(row["status"] != "done" for row in result["runs"]):
+        raise typer.Exit(1)
+
+
+@app.command()
+def tune(words: Words = None, workspace: Where = None, as_json: Json = False) -> None:
+    """Search the best settings: `speciate tune text/lora dataset=NAME space.method.lr=log(1e-5,1e-3) trials=20`."""
+    show(as_json, Workspace(workspace, quiet=as_json).tune("", *recipe(words)), "tuned")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,11 @@ def show(as_json: bool, result: dict[str, Any], page: str) -> None:
     from speciate import pages
 
     getattr(pages, page)(result)
+
+
+def said(as_json: bool, line: str) -> None:
+    """A line of progress that was asked for: to stdout, or beside it where the object goes there."""
+    print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
 
 
 def pairs(words: list[str] | None) -> dict[str, str]:

@@ -119,6 +119,20 @@ class BaseContract(Contract):
         assert encoder.fingerprint() == before, "encoding changed the fingerprint"
         assert self.use("loader")(self.chosen()).fingerprint() == before, "another instance has another fingerprint"
 
+    def test_places_are_a_samples_own(self, encoder: Any, some: list[Sample]) -> None:
+        """Of a base that gives places: one grid for all, and a sample's part of it does not depend on its company."""
+        if "places" not in self.declaration.gives:
+            return
+        together, sizes = places(encoder, some), encoder.sizes(some)
+        assert together.shape[:2] == (len(some), encoder.place_width), f"places are {together.shape}"
+        assert {len(size) for size in sizes} == {together.ndim - 2}, f"sizes are {sizes}, places {together.shape}"
+        assert np.isfinite(together).all(), "a place holds NaN or infinity"
+        assert np.ptp(together, axis=tuple(range(2, together.ndim))).max() > 0, "every place is the same"
+        for number, sample in enumerate(some):
+            alone = places(encoder, [sample])[0]
+            part = together[number][(slice(None), *map(slice, alone.shape[1:]))]
+            self.check_close("places alone", encoder, alone, part)
+
     def test_another_process_agrees(self, encoder: Encoder, some: list[Sample], tmp_path: Path) -> None:
         """Training and serving are two processes."""
         arrays = {f"{i}:{name}": np.asarray(value) for i, sample in enumerate(some) for name, value in sample.items()}
@@ -138,3 +152,14 @@ ENCODERS: dict[type[BaseContract], Encoder] = {}  # one for all checks of a cont
 
 def encode(encoder: Encoder, samples: Sequence[Sample]) -> NDArray[np.float32]:
     return encoder.encode(samples, lambda _: None)
+
+
+def places(encoder: Any, samples: Sequence[Sample]) -> NDArray[np.float32]:
+    import torch
+
+    network = encoder.places().eval()
+    device = next(network.parameters()).device
+    with torch.inference_mode():
+        given = {name: tensor.to(device) for name, tensor in encoder.batch(samples).items()}
+        found: NDArray[np.float32] = network(**given).float().cpu().numpy()
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["NARROWEST", "Scaled", "linear"]
+__all__ = ["NARROWEST", "PlaceHead", "Scaled", "linear"]
 
 NARROWEST = 1e-4  # a spread, in those of the training targets: one of zero would be infinitely sure
 
@@ -20,6 +21,22 @@ def linear(width: int, out: int) -> nn.Linear:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+class PlaceHead(nn.Module):
+    """A linear layer at each place: [n, width, *grid] -> [n, labels, *grid]. It starts where a label is as likely as
+    its share of the places that were seen."""
+
+    def __init__(self, width: int, shares: Sequence[float]) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, len(shares))
+        nn.init.normal_(self.layer.weight, std=width**-0.5)  # from near zero, what is below hears little at first
+        with torch.no_grad():
+            self.layer.bias.copy_(torch.tensor(shares, dtype=torch.float32).clamp(min=1e-3).log())
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.layer(x.movedim(1, -1)).movedim(-1, 1)
+        return found
 
 
 class Scaled(nn.Module):
