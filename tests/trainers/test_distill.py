@@ -19,6 +19,9 @@ from speciate import SpeciateError, UsageError
 from speciate.testing import MethodContract
 from speciate_trainers.distill import DistillTrainer
 from speciate_trainers.options import DistillOptions
+from speciate_trainers.tasks.classify import Classify
+from speciate_trainers.tasks.multilabel import Multilabel
+from speciate_trainers.tasks.regress import Regress
 
 QUICK = ["base=hash-ngrams", "base.width=256", "method=distill", "method.train=head", "method.lr=0.05"]
 QUICK += ["method.epochs=3", "method.start=zero", "method.batch_size=32"]
@@ -181,6 +184,41 @@ def pictures(folder):
         for i in range(15):
             grey = np.random.default_rng([side, i]).integers(side, side + 90, (24, 24, 3)).astype(np.uint8)
             cv2.imwrite(str(folder / label / f"{i}.png"), grey)
+
+
+# --- answers as labels --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Classify, Multilabel, Regress])
+def test_a_sure_answer_written_down_is_the_label(kind):
+    for options, labels in kind.examples():
+        rows = [{"label": label} for label in labels]
+        task = kind.pose(rows, "here", options)
+        targets = task.targets(rows)
+        written = [{"label": label} for label in task.written(task.certain(targets))]
+        assert np.array_equal(task.targets(written), targets), (options, written)
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "label"),
+    [
+        (Classify(("oil", "crude oil", "gas")), "Crude Oil.", "crude oil"),
+        (Classify(("oil", "gas")), "I would say **gas**, I think.", "gas"),
+        (Classify(("oil", "gas")), "oil or gas", None),
+        (Classify(("oil", "gas")), "oils", None),
+        (Classify(("oil", "gas")), "", None),
+        (Classify(("c++", "c#")), "It is C++ indeed", "c++"),
+        (Multilabel(("oil", "gas")), "gas, oil", '["oil", "gas"]'),
+        (Multilabel(("oil", "gas")), "None.", "[]"),
+        (Multilabel(("oil", "gas")), "whatever", None),
+        (Regress(), "about -2.5e1 degrees", "-2.5e1"),
+        (Regress(), "3 or 4", None),
+        (Regress(("mass", "size")), "mass 3, size .5", "[3.0, 0.5]"),
+        (Regress(("mass", "size")), "3", None),
+    ],
+)
+def test_what_an_answer_in_words_means(task, text, label):
+    assert task.read(text) == label
 
 
 # --- resume -------------------------------------------------------------------------------------------------------

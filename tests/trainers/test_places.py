@@ -10,6 +10,7 @@ import speciate
 from speciate import Base, SpeciateError, UsageError
 from speciate.catalog import installed, options_of
 from speciate.masks import Mask, objects
+from speciate_trainers.keep import Kept
 from speciate_trainers.tasks.segment import Segment
 from speciate_trainers.tasks.tag import Tag
 
@@ -230,6 +231,22 @@ def test_masks_are_learnt_and_served(shapes, tmp_path):
     assert mask.size == (24, 32)
     assert (mask.values(LABELS) == disk(4)[1]).mean() > 0.9
     assert shapes.score(ran.model, "shapes:test")["scores"]["dice"]["value"] == ran.scores["dice"]["value"]
+
+
+def test_a_student_learns_the_masks_that_its_teacher_draws(shapes):
+    """What the teacher writes is kept: a second student asks for nothing."""
+    method = {"epochs": 8, "batch_size": 8, "lr": 3e-3}
+    words = ["base=unet-image", "base.size=32", "task=segment"]
+    teacher = shapes.run("", *words, "method=full", dataset="shapes", method=method).model
+    told = {**method, "teacher": [teacher], "write": "all", "plain": False}
+    ran = shapes.run("", *words, "method=distill", dataset="shapes", method=told)
+    assert ran.scores["dice"]["value"] > 0.5, ran.scores
+    assert ran.parity["holds"]
+    with Kept(shapes.root / "cache") as kept:
+        count = kept._base.execute("SELECT count(*) FROM answers").fetchone()[0]
+    assert count == 24, "an answer for each row to learn from"
+    with pytest.raises(UsageError, match="learns what its teacher writes"):
+        shapes.run("", *words, "method=distill", dataset="shapes", method={**told, "write": "none"})
 
 
 def test_lora_adds_to_what_is_learnt_and_learns_the_decoder_whole(shapes):

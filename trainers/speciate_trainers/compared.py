@@ -35,7 +35,7 @@ def compared(
         encoder, predictor = job.encoder(), TunedPredictor(tensors, job.task, job.encoder)
         answers[role] = predictor.predict(test)
         seconds = timed(predictor, job.task, samples, encoder)
-        table.append(_row("", role, judge(answers[role]), weight(encoder, tensors), seconds))
+        table.append(_row("", role, judge(answers[role]), weight(encoder, tensors, job.task), seconds))
     found: Row = {"title": "What the teacher was worth", "rows": len(test), "higher_is_better": job.higher_is_better}
     if plain is not None:
         found["difference"] = judge(*answers.values())

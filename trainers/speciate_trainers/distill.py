@@ -23,6 +23,7 @@ from speciate_trainers.learner import Learner, Objective
 from speciate_trainers.loop import train
 from speciate_trainers.lora import LoraTrainer
 from speciate_trainers.options import DistillOptions, LoraOptions, TrainOptions
+from speciate_trainers.parts import part, sizes_of
 from speciate_trainers.teacher import Teacher, teacher_of
 from speciate_trainers.told import Taught, Told
 
@@ -97,7 +98,7 @@ class DistillTrainer:
             torch.manual_seed(job.seed)  # the projection starts from chance
             with world.first():
                 vectors = teacher.vectors(rows)
-            taught.look(vectors, job.encoder().width, self.options.features)
+            taught.look(vectors, part(with_network(job.encoder()), job.task)[1], self.options.features)
         return taught
 
     def _alone(self, job: Job) -> dict[str, NDArray[Any]]:
@@ -127,12 +128,12 @@ class DistillTrainer:
             return LoraTrainer(low).fit(job, objective)
         assert job.encoder is not None
         encoder: Any = with_network(job.encoder())
-        if job.augment is None or not options.augment:  # rows always look the same, and so do their vectors
+        if job.task.needs == "vector" and (job.augment is None or not options.augment):
             job = dataclasses.replace(job, train=Told.still(job.train), dev=Told.still(job.dev))
-            encoder = Fixed(encoder)
-        head = started(job, encoder, options)
-        learner = Learner(encoder.network(), head, job.task, options, grouped([], head, options), objective)
-        train(job, learner, encoder.batch)
+            encoder = Fixed(encoder)  # rows always look the same, and so do their vectors
+        network, head = part(encoder, job.task)[0], started(job, encoder, options)
+        learner = Learner(network, head, job.task, options, grouped([], head, options), objective)
+        train(job, learner, encoder.batch, sizes_of(encoder, job.task))
         return arrays(learner.learnt())
 
     def _all(self, job: Job, rows: int) -> int:

@@ -19,8 +19,10 @@ from speciate.contracts import Encoder, Predictor
 from speciate.model import WEIGHTS, Model, hashes
 from speciate.task import Examples, Task
 from speciate_trainers.endpoint import Endpoint
+from speciate_trainers.fixed import with_network
 from speciate_trainers.keep import Kept
 from speciate_trainers.options import DistillOptions
+from speciate_trainers.parts import part
 
 __all__ = ["Models", "Remote", "Teacher", "teacher_of", "timed", "weight"]
 
@@ -216,10 +218,10 @@ def _same(row: Row) -> Sample:
     return row
 
 
-def weight(encoder: Encoder, tensors: Any) -> tuple[int, float]:
+def weight(encoder: Encoder, tensors: Any, task: Task) -> tuple[int, float]:
     """Parameters and megabytes of a base's network with what was learnt beside it."""
-    network = encoder.network() if hasattr(encoder, "network") else None
-    parts = [(p.numel(), p.numel() * p.element_size()) for p in network.parameters()] if network else []
+    network = part(with_network(encoder), task)[0]
+    parts = [(p.numel(), p.numel() * p.element_size()) for p in network.parameters()]
     parts += [(t.size, t.nbytes) for name, t in tensors.items() if not name.startswith("network.")]
     return sum(count for count, _ in parts), sum(size for _, size in parts) / 1e6
 
@@ -227,7 +229,7 @@ def weight(encoder: Encoder, tensors: Any) -> tuple[int, float]:
 def _size(model: Model) -> tuple[int, float]:
     from safetensors.numpy import load_file
 
-    return weight(model.new_encoder(), load_file(model.folder / WEIGHTS))
+    return weight(model.new_encoder(), load_file(model.folder / WEIGHTS), model.task)
 
 
 def _check(task: Task, model: Model) -> None:
