@@ -1,11 +1,6 @@
 """Methods: ways to specialise a base, and the tasks they learn. The only room where Lightning is imported."""
 
-from typing import Any
-
 from speciate import Method, TaskKind, hookimpl
-from speciate_trainers import options as o
-
-HERE = "speciate_trainers"
 
 
 @hookimpl
