@@ -27,6 +27,7 @@ class Climber:
 
     def fit(self, job):
         height, steps = self.options.height, self.options.steps
+        (job.folder / "checkpoints").mkdir(exist_ok=True)
         for step in range(1, steps + 1):
             time.sleep(self.options.wait)
             job.journal.write(step, loss=1 / step)

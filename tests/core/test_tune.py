@@ -52,6 +52,7 @@ def test_a_search_finds_the_best_and_says_how_to_have_it_again(ws):
     again = ws.run("", *found["words"])
     assert again.dev == pytest.approx(0.9)
     assert {row["run"] for row in rows_of(ws, "hill")} == {row["run"] for row in found["trials"]}
+    assert not list(ws.root.glob("artifacts/runs/hill-*/checkpoints")), "nobody goes on from there"
 
 
 def test_what_lies_in_its_folder(ws):
@@ -192,45 +193,48 @@ def test_what_was_done_fits_into_the_budget_of_later(ws):
 
 DIES = """
 import importlib, os, signal, sys
-owner, name, left = sys.argv.pop(1), sys.argv.pop(1), [int(sys.argv.pop(1))]
+here, root, owner, name, *words = sys.argv[1:]
+sys.path.insert(0, here)
+import speciate
+from speciate.catalog import Catalog, Plugin, installed
 module, _, kind = owner.partition(":")
-owner = getattr(importlib.import_module(module), kind)
+owner, calls = getattr(importlib.import_module(module), kind), []
 real = getattr(owner, name)
 
-def dies(*words, **settings):
-    left[0] -= 1
-    if not left[0]:
+def dies(*given, **settings):
+    calls.append(given)
+    if len(calls) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    return real(*words, **settings)
+    return real(*given, **settings)
 
 setattr(owner, name, dies)
-from speciate.cli import main
-main()
+catalog = Catalog([*installed().plugins.values(), Plugin("climbing", importlib.import_module("climbing"))])
+speciate.open(root, catalog=catalog, quiet=True).tune("", *words)
 """
 
 
 @pytest.mark.parametrize(
     ("owner", "name", "before"),
     [
-        ("speciate_trainers.probe:ProbeTrainer", "fit", "unfinished"),  # while the second trial's run learns
+        ("climbing:Climber", "fit", "unfinished"),  # while the second trial's run learns
         ("speciate.workspace:Workspace", "begin", ""),  # the trial was asked for, its run has not begun
         ("speciate.tune.study:Study", "tell", "done"),  # its run is done, the study does not know
     ],
     ids=["learning", "asked", "done"],
 )
-def test_a_killed_search_goes_on(ws, cli, owner, name, before):
-    words = ["text/probe-hash", "dataset=news", "base.width=64", "space.method.c=[[0.01],[1],[10]]", "name=k"]
-    command = [sys.executable, "-c", DIES, owner, name, "2", "tune", *words, "trials=3", "-w", str(ws.root)]
+def test_a_killed_search_goes_on(ws, owner, name, before):
+    words = [*WORDS, "space.method.height=uniform(0,1)", "trials=3", "name=k"]
+    command = [sys.executable, "-c", DIES, str(Path(__file__).parent), str(ws.root), owner, name, *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     rows = {row["run"]: row["status"] for row in rows_of(ws, "k")}
     assert rows == {"k-1": "done"} | ({"k-2": before} if before else {})
-    found = ws.tune(*words, trials=3)
+    found = ws.tune("", *words)
     wanted = ["done", "done" if before else "failed", "done"]
     assert [row["status"] for row in found["trials"]] == wanted
     assert {row["run"] for row in rows_of(ws, "k")} == {row["run"] for row in found["trials"] if row["run"]}
     if before:
-        whole = ws.tune(*words[:-1], "name=whole", trials=3)
+        whole = ws.tune("", *words[:-1], "name=whole")
         assert [(row["values"], row["dev"]) for row in found["trials"]] == [
             (row["values"], row["dev"]) for row in whole["trials"]
         ]

@@ -64,6 +64,7 @@ def picture(result: Mapping[str, Any], space: Sequence[Dimension]) -> str:
     for row in rows:
         trials.dot((row["trial"], row["dev"]), _kind(row, result), _about(row))
     trials.line(_best_so_far(rows, result["higher_is_better"]), "best")
+    rows.sort(key=lambda row: _kind(row, result) == "star")  # over the others
     small = []
     for one in space:
         panel = Panel(_axis(one), score, 320, 220)

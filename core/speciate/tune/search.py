@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speciate import world
 from speciate.config import Config
 from speciate.contracts import Dataset, Evaluator, TaskKind
 from speciate.errors import Pruned, SpeciateError, Stopped, UsageError
@@ -40,6 +42,9 @@ class Tuning:
 
     def __init__(self, workspace: Workspace, asked: Asked) -> None:
         self.ws, self.asked = workspace, asked
+        if world.size() > 1:
+            do = "type `speciate tune` without torchrun or srun"
+            raise UsageError("a search runs in one process", f"{world.size()} were started", do)
         start = {one.key: one.value(one.names[0] if one.choices else one.low) for one in asked.space}
         workspace.config("", *self._words(start))  # a word or a key that is wrong is said now
         self.config = workspace.config("", *asked.words)
@@ -134,8 +139,8 @@ class Tuning:
         if not (self.ws.root / "artifacts" / "runs" / run / "run.json").is_file() or not run:
             self.study.note(trial, error="it was killed before its run began")
             self.study.tell(trial, "failed")
-        elif row.get("status") == "done" and row.get("dev") is not None:
-            self.study.tell(trial, "done", row["dev"])
+        elif row.get("status") == "done":
+            self.study.tell(trial, "failed" if row["dev"] is None else "done", row["dev"])
         elif row.get("status") in ("pruned", "failed"):
             self.study.note(trial, error=row.get("error", ""))
             self.study.tell(trial, row["status"])
@@ -154,6 +159,8 @@ class Tuning:
         if error is not None:
             self.study.note(trial, error=str(error) or type(error).__name__)
         self.study.tell(trial, status, value)
+        if status != "failed":  # nobody goes on with it, and twenty of them fill a disk
+            shutil.rmtree(self._folder(trial) / "checkpoints", ignore_errors=True)
         self._say(page.write(self.folder, self._result("it goes on"), self.asked.space))
         if status == "failed" and error is not None:
             self._enough(error)
