@@ -3,8 +3,8 @@
     python benchmarks/distill.py [text] [slices]      by default both, three seeds each
 
 The teacher is a probe on a pretrained base: for texts it saw the same few labels as the student; for slices all labels
-of the training rows, of which the student has 36. The student without a teacher takes as many steps over the rows that
-have a label, is looked at as often on the dev rows, and starts from the same weights.
+of the training rows, of which the student has one a level. The student without a teacher takes as many steps over rows
+that have a label, is looked at as often on the dev rows, and starts from the same weights.
 """
 
 import csv
@@ -52,7 +52,7 @@ def texts(folder, seed, labelled=120, rows=2000, dev=60, test=800):
     return [path], {}
 
 
-def slices(folder, seed, levels=6, labelled=3):
+def slices(folder, seed, levels=20, labelled=1):
     """CT slices of two scans in levels: the middle of each for the test, slices left out on both sides of it, then dev
     and the training rows, of which a few keep their label."""
     draw, rows = random.Random(seed), []
@@ -87,11 +87,11 @@ COMPARISONS = {
         "student": ["recipe=text/distill"],
     },
     "slices": {
-        "title": "CT slices in 12 levels; teacher EfficientNet-Lite0 with all labels, student a network on 32 pixels",
+        "title": "CT slices in 40 levels; teacher EfficientNet-Lite0 with all labels, student a network on 32 pixels",
         "data": slices,
         "teacher": ["base=efficientnet-lite0", "base.size=128", "method=probe", "method.refit=false"],
         "all": {"labelled": 1000},
-        "student": ["recipe=dicom/distill", "method.cache=true", "method.augment=false", "method.epochs=20"],
+        "student": ["recipe=dicom/distill", "method.cache=true", "method.augment=false", "method.epochs=12"],
     },
 }
 
