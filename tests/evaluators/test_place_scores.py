@@ -9,6 +9,7 @@ from speciate.catalog import installed
 from speciate.masks import Mask, objects
 from speciate.score import score_all
 from speciate.task import Predictions
+from speciate.testing import EvaluatorContract
 from speciate_evaluators import places
 from speciate_trainers.tasks.segment import Segment
 from speciate_trainers.tasks.tag import Tag
@@ -85,3 +86,19 @@ def test_answers_of_another_size():
     short = Predictions(some.task, objects(answer[:-1] for answer in some.answers), some.targets)
     with pytest.raises(SpeciateError, match="row 0 has labels for"):
         places.tag_accuracy(short, np.ones((1, 12)))
+
+
+class TestDice(EvaluatorContract):
+    name = "dice"
+
+
+class TestIou(EvaluatorContract):
+    name = "iou"
+
+
+class TestTagAccuracy(EvaluatorContract):
+    name = "tag_accuracy"
+
+
+class TestTagMacroF1(EvaluatorContract):
+    name = "tag_macro_f1"

@@ -75,9 +75,13 @@ class Segment(Task):
             (float((x != y).mean()) if x.shape == y.shape else 1.0 for x, y in zip(a, b, strict=True)), default=0
         )
 
+    def says(self) -> str:
+        classes = ", ".join(f"`{label}`" for label in self.labels[1:])
+        return f"For each place of what is sent, one of {classes}, or background: `mask` holds run lengths."
+
     @classmethod
     def examples(cls) -> Sequence[tuple[Mapping[str, Any], Sequence[str]]]:
-        """For the conformance kit: a disk, a bar, and nothing."""
+        """A disk, a bar, and nothing."""
         y, x = np.mgrid[:12, :16]
         disk, bar = ((y - 5) ** 2 + (x - 6) ** 2 < 12) * 1, (abs(y - 8) < 3) * 2
         return [({}, [Mask.of(values, (BACKGROUND, "disk", "bar")).write() for values in (disk, bar, 0 * bar)])]

@@ -71,9 +71,11 @@ class Tag(Task):
         both = [(x, y) for x, y in zip(a, b, strict=True) if len(x) or len(y)]
         return max((float((x != y).mean()) if len(x) == len(y) else 1.0 for x, y in both), default=0.0)
 
+    def says(self) -> str:
+        return f"For each residue one of {', '.join(f'`{label}`' for label in self.labels)}."
+
     @classmethod
     def examples(cls) -> Sequence[tuple[Mapping[str, Any], Sequence[str]]]:
-        """For the conformance kit."""
         return [({}, ["HHHHCC", "EEEEC-", "CCHH?E"])]
 
     def certain(self, targets: NDArray[Any]) -> NDArray[Any]:
