@@ -42,6 +42,8 @@ class Watch(pl.Callback):  # type: ignore[misc]  # Lightning is imported untyped
         steps = max(1, len(trainer.train_dataloader))
         self._every = max(1, steps // NOTED)
         self.tick(trainer.global_step)
+        if trainer.global_step == 0:  # where it starts is a candidate, too: training can only make it better
+            self.judge(trainer, learner)
 
     def on_train_batch_end(self, trainer: pl.Trainer, learner: Learner, outputs: Any, batch: Any, index: int) -> None:
         step, state, options = trainer.global_step, self.state, learner.options
