@@ -312,6 +312,30 @@ def test_a_real_slice_is_segmented_where_it_was_not_seen(tmp_path):
     assert "data:image/png" in workspace.preview("ct", n=2)
 
 
+def test_volumes_are_segmented(tmp_path):
+    """Series of a ball in air, with a mask for each in the size that the volume had before it was stretched."""
+    from speciate_dicom.example import body, picture, save
+
+    rows = ["folder,mask,split"]
+    for i in range(16):
+        values = body(6, f"v{i}", 20)
+        for plane in range(6):
+            save(tmp_path / f"v{i}" / f"{plane}.dcm", picture(values[plane], f"v{i}", plane + 1))
+        np.save(tmp_path / f"m{i}.npy", (values > 500).astype(np.uint8))
+        rows.append(f"v{i},m{i}.npy,{('train', 'train', 'dev', 'test')[i % 4]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    workspace = speciate.open(tmp_path / "ws", quiet=True)
+    options = {"shape": "8,16,16"}
+    added = workspace.add("v", tmp_path, labels=tmp_path / "labels.csv", format="dicom", options=options)
+    assert added.labels == {"mask 6 x 20 x 20: 1": 16}
+    ran = workspace.run("dicom/segment", "base=unet-volume", dataset="v", base={"size": 16, "channels": 4},
+                        method={"epochs": 8, "lr": 1e-2, "batch_size": 4})  # fmt: skip
+    assert ran.scores["dice"]["value"] > 0.85, ran.scores
+    assert ran.parity["holds"]
+    (said,) = workspace.predict(ran.model, tmp_path / "v3")["predictions"]
+    assert said["output"]["mask"]["size"] == [8, 16, 16]
+
+
 def test_residues_are_labelled(tmp_path):
     """Helices and strands that are built so, one after the other in a chain; a part of each is not known."""
     from speciate_pdb.example import backbone, pdb_text
