@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
+unexport PYTHONDONTWRITEBYTECODE # torch compiled anew in each of a hundred processes takes longer than the tests do
+
 .PHONY: demo test check install dev soak clean
 
 demo: install
