@@ -186,6 +186,30 @@ def test_without_training_a_predictor_is_the_base(folder):
     assert len(predictor.predict(Examples([], task, dict, None))) == 0
 
 
+def test_a_student_learns_what_a_teacher_says(walked, tmp_path, make):
+    """From texts that nobody has answered but it: a model of this workspace, then a server."""
+    ws, ran, words = walked
+    rows = [{**row, "label": row["label"] if i % 8 < 2 else ""} for i, row in enumerate(sayings(90)[60:])]
+    held = [{"text": f"again {i} {SAYS[label]}", "label": label} for i in range(6) for label in SAYS]
+    for split, some in (("train", rows), ("dev", held[:4]), ("test", held[4:])):
+        ws.add("heard", make.jsonl(tmp_path / f"{split}.jsonl", some), split=split)
+    told = {**QUICK, "epochs": 20, "write": "missing", "plain": False}
+    one = ws.run("", *words, "method=distill", dataset="heard", method={**told, "teacher": [ran.model]})
+    rules = {"words": {word: label for label in SAYS for word in SAYS[label].split()[:1]}, "short": True}
+    (tmp_path / "rules.json").write_text(json.dumps(rules))
+    server = [sys.executable, str(make.root / "trainers" / "chat_server.py"), str(tmp_path / "rules.json")]
+    with subprocess.Popen(server, stdout=subprocess.PIPE, text=True) as remote:
+        url = f"http://127.0.0.1:{remote.stdout.readline().strip()}/v1"
+        asked = {**told, "teacher": ["openai:small"], "url": url}
+        two = ws.run("", *words, "method=distill", dataset="heard", method=asked)
+        remote.kill()
+    for made in (one, two):
+        report = json.loads((ws.root / "artifacts" / "runs" / made.run / "report.json").read_text())
+        assert report["heard"] == {"labelled": 8, "unlabelled": 22, "dropped": 0}
+        assert [row["token_f1"]["n"] for row in report["table"]] == [8, 8]
+        assert made.scores["exact_match"]["value"] > 0.7, made.scores
+
+
 def test_what_cannot_be_learnt_is_told(walked):
     ws, _, words = walked
     with pytest.raises(SpeciateError, match="learnt from language"):

@@ -1,8 +1,8 @@
 """A server in a process of its own that speaks OpenAI's chat protocol: python chat_server.py RULES.json
 
-RULES is {"words": {word: label}, "strange": [words], "busy": N, "key": KEY}: it answers with the label of the first
-word that it knows, wrapped in a sentence; with one that says no label where a strange word stands; and with 429 to its
-first N requests. It prints its port; GET /seen tells what it was asked.
+RULES is {"words": {word: label}, "strange": [words], "busy": N, "key": KEY, "short": bool}: it answers with the label
+of the first word that it knows, as a sentence or short; with one that says no label where a strange word stands; and
+with 429 to its first N requests. It prints its port; GET /seen tells what it was asked.
 """
 
 import json
@@ -47,7 +47,9 @@ class Chat(BaseHTTPRequestHandler):
         text = body["messages"][-1]["content"]
         known = [label for word, label in RULES["words"].items() if word in text.split()]
         strange = any(word in text.split() for word in RULES.get("strange", ()))
-        content = "Hard to say." if strange or not known else f"Answer: **{known[0].title()}**."
+        said = known[0] if known else ""
+        sentence = said if RULES.get("short") else f"Answer: **{said.title()}**."
+        content = "Hard to say." if strange or not known else sentence
         with LOCK:
             SEEN["answered"].append(text)
             SEEN["told"] = body["messages"][0]["content"]

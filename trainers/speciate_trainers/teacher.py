@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import re
 import statistics
@@ -189,7 +190,7 @@ class Remote:
             exists = f"a sample has {', '.join(sample)}"
             raise UsageError(f"{self.name} reads texts", exists, "take a model of the workspace as teacher")
         system = [{"role": "system", "content": self.told}] if self.told else []
-        return [*system, {"role": "user", "content": text}]
+        return [*system, *(_chat(text) or [{"role": "user", "content": text}])]
 
     def _label(self, answer: str) -> str | None:
         label = self.task.read(answer)
@@ -255,6 +256,15 @@ def _key(model: Model) -> str:
     found = hashes(model.folder)
     digest = hashlib.sha256(" ".join(found[name] for name in sorted(found)).encode()).hexdigest()
     return f"answers_{re.sub(r'[^A-Za-z0-9]', '_', model.name)}_{digest[:12]}"
+
+
+def _chat(text: str) -> list[dict[str, str]]:
+    """The messages that a text is JSON of."""
+    try:
+        found = json.loads(text) if text.lstrip().startswith("[") else []
+        return [{"role": str(one["role"]), "content": str(one["content"])} for one in found]
+    except (ValueError, LookupError, TypeError):
+        return []
 
 
 def _some(task: Task) -> str:
