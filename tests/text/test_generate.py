@@ -11,7 +11,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from tiny_lm import tiny_lm
+from tiny_lm import taught_lm, tiny_lm
 
 from speciate import SpeciateError, TaskKind, UsageError
 from speciate.catalog import installed, load
@@ -62,8 +62,15 @@ class TestFull(Speaks):
 
 
 class TestLora(Speaks):
-    name, options = "lora", {"epochs": 10, "batch_size": 8, "lr": 1e-2, "rank": 16, "alpha": 32.0, "keep": "adapter"}
+    """Which has to be on a base that speaks: additions to random layers have nothing to add to."""
+
+    name, options = "lora", {"epochs": 6, "batch_size": 8, "lr": 1e-2, "keep": "adapter"}
     task_options = {"max_tokens": 4}  # noqa: RUF012
+
+    @pytest.fixture(autouse=True)
+    def chosen_folder(self, tmp_path_factory):
+        if not type(self).base_options:
+            type(self).base_options = {"id": str(taught_lm(tmp_path_factory.mktemp("lm") / "taught"))}
 
 
 def posed(**options):

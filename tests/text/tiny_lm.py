@@ -55,3 +55,27 @@ def tiny_lm(folder: Path, chat: bool = True, seed: int = 0, width: int = 64, tie
         if bars:
             logging.enable_progress_bar()
     return folder
+
+
+def taught_lm(folder: Path, steps: int = 60) -> Path:
+    """One that has learnt to say one of some words and then to end, but not when to say which."""
+    from speciate.hub import load_model, quietly
+    from speciate_text.language import HFLanguage
+    from speciate_text.language_network import LanguageNetwork
+    from speciate_text.options import HFLanguageOptions
+
+    encoder = HFLanguage(HFLanguageOptions(id=str(tiny_lm(folder))))
+    model = load_model(folder, kind="AutoModelForCausalLM")
+    network = LanguageNetwork(model)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    said = ["yes", "no", "good", "bad", "oil", "grain", "money"]
+    for step in range(steps):
+        asked = [f"machine number {8 * step + i} {said[(step + 3 * i) % 7]}" for i in range(8)]
+        given = encoder.batch([{"text": text, "answer": said[i % 7]} for i, text in enumerate(asked)])
+        scores = network(**given)
+        optimiser.zero_grad()
+        (scores[:, 0].sum() / scores[:, 1].sum()).backward()
+        optimiser.step()
+    with quietly(folder):
+        model.save_pretrained(folder)
+    return folder
