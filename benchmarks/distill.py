@@ -125,7 +125,7 @@ def line(seed, report):
     return (
         f"| {seed} | {heard['labelled']} + {heard['unlabelled']} | {report['rows']} | {values} "
         f"| {gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f}) "
-        f"| {student['MB'] / teacher['MB']:.2f} | {student['ms a row'] / teacher['ms a row']:.2f} |"
+        f"| {teacher['MB'] / student['MB']:,.1f} | {teacher['ms a row'] / student['ms a row']:,.1f} |"
     )
 
 
@@ -139,7 +139,7 @@ def main():
         folder = os.environ.get("DISTILL_FOLDER", made)
         for name in names:
             head = "| seed | rows with and without a label | test rows | teacher | student | without a teacher "
-            lines += ["", COMPARISONS[name]["title"] + ":", "", head + "| gain | MB / teacher | time / teacher |"]
+            lines += ["", COMPARISONS[name]["title"] + ":", "", head + "| gain | times smaller | times faster |"]
             lines.append("|" + " --- |" * 9)
             for seed in seeds:
                 lines.append(line(seed, once(Path(folder), name, seed, more)))
