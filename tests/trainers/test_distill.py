@@ -15,13 +15,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from speciate import SpeciateError, UsageError
+from speciate import Base, SpeciateError, UsageError
+from speciate.catalog import installed
+from speciate.task import Examples
 from speciate.testing import MethodContract
 from speciate_trainers.distill import DistillTrainer
 from speciate_trainers.options import DistillOptions
 from speciate_trainers.tasks.classify import Classify
 from speciate_trainers.tasks.multilabel import Multilabel
 from speciate_trainers.tasks.regress import Regress
+from speciate_trainers.tuned import TunedPredictor
 
 QUICK = ["base=hash-ngrams", "base.width=256", "method=distill", "method.train=head", "method.lr=0.05"]
 QUICK += ["method.epochs=3", "method.start=zero", "method.batch_size=32"]
@@ -184,6 +187,19 @@ def pictures(folder):
         for i in range(15):
             grey = np.random.default_rng([side, i]).integers(side, side + 90, (24, 24, 3)).astype(np.uint8)
             cv2.imwrite(str(folder / label / f"{i}.png"), grey)
+
+
+def test_a_head_on_counts_answers_to_the_last_bit_whatever_else_is_asked():
+    """The receipt allows such a base no difference at all, so float32 would be too little."""
+    base = installed().get(Base, "hash-ngrams")
+    random = np.random.default_rng(0)
+    tensors = {"head.weight": random.normal(size=(3, 2048)).astype(np.float32), "head.bias": np.zeros(3, np.float32)}
+    task = Classify(("a", "b", "c"))
+    predictor = TunedPredictor(tensors, task, lambda: installed().use(base, "loader")(base.options()))
+    samples = [{"text": f"{row['text']} {row['text']}"} for row in sayings(8, 0, test=0)][:8]
+    together = predictor.predict(Examples(samples, task, dict, None))
+    alone = np.concatenate([predictor.predict(Examples([sample], task, dict, None)) for sample in samples])
+    assert np.abs(together - alone).max() < 1e-12
 
 
 # --- answers as labels --------------------------------------------------------------------------------------------

@@ -25,6 +25,12 @@ class Fixed:
     def network(self) -> nn.Module:
         return self._network
 
+    def answers(self, head: nn.Module) -> None:
+        """From now on in float64, as the probe does: in float32 an answer depends on where in memory its row lies, and
+        nothing else here moves by so much."""
+        self._network.kind = torch.float64
+        head.double()
+
     def batch(self, samples: Sequence[Sample]) -> Mapping[str, Tensor]:
         known = [sample["vector"] for sample in samples if "vector" in sample]
         vectors = np.stack(known) if known else self.encoder.encode(samples, lambda _: None)
@@ -34,8 +40,10 @@ class Fixed:
 class Vectors(nn.Module):
     """Gives what it takes."""
 
+    kind = torch.float32
+
     def forward(self, vectors: Tensor) -> Tensor:
-        return vectors
+        return vectors.to(self.kind)
 
 
 def with_network(encoder: Encoder) -> TrainableEncoder:

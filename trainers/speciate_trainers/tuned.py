@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from speciate import Row, Sample, SpeciateError
 from speciate.contracts import Encoder
 from speciate.task import Examples, Task
-from speciate_trainers.fixed import with_network
+from speciate_trainers.fixed import Fixed, with_network
 from speciate_trainers.parts import part, sizes_of
 
 __all__ = ["TunedPredictor"]
@@ -31,6 +31,8 @@ class TunedPredictor:
         self._sizes = sizes_of(self.encoder, task)
         _put(self.network, "network.", tensors)
         _put(self.head, "head.", tensors)
+        if isinstance(self.encoder, Fixed):
+            self.encoder.answers(self.head)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network.to(self.device).eval()
         self.head.to(self.device).eval()
