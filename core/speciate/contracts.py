@@ -211,6 +211,10 @@ class TaskKind:
     requires: tuple[str, ...] = ()
     install: str = ""
 
+    def judge(self) -> str:
+        """The evaluator of dev rows: what `dev` means in a run's numbers, and what a search makes better."""
+        return self.watched or self.primary
+
 
 @dataclass(frozen=True)
 class Method:

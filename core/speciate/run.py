@@ -113,8 +113,8 @@ class Run:
                 self._encode_all(train, dev, test)
         with self.clock.stage("load"):
             trainer = self.catalog.use(self.method, "trainer")(self.config.options(self.method, self.config.method))
-        primary = self.catalog.get(Evaluator, self.kind.primary)
-        self.journal.note(score=primary.name, higher_is_better=primary.higher_is_better)
+        watched = self.catalog.get(Evaluator, self.kind.judge())
+        self.journal.note(score=watched.name, higher_is_better=watched.higher_is_better)
         with self.clock.stage("train"):
             job = self._job(train, dev)
             tensors = trainer.fit(job)
@@ -165,7 +165,7 @@ class Run:
         return Ran(self.name, "", "joined", {}, {}, self.clock.seconds, {}, self.counts)
 
     def _job(self, train: Examples, dev: Examples) -> Job:
-        watched = self.catalog.get(Evaluator, self.kind.watched or self.kind.primary)
+        watched = self.catalog.get(Evaluator, self.kind.judge())
         augment = self.catalog.use(self.format, "augment") if self.format.augment else None
 
         def judge(answers: NDArray[Any], targets: NDArray[Any]) -> float:

@@ -122,10 +122,22 @@ def test_dev_is_judged_by_surprise_and_tokens_are_counted(walked):
     dev = [float(row[3]) for row in rows if row[2] == "dev"]
     assert len(dev) >= 2
     assert dev[-1] < dev[0] < 1000  # perplexities, and lower is better
-    stopped = json.loads((folder / "notes.json").read_text())["stopped"]
+    notes = json.loads((folder / "notes.json").read_text())
+    assert (notes["score"], notes["higher_is_better"]) == ("perplexity", False)
+    stopped = notes["stopped"]
     assert "1500tokens" in stopped
     steps = int(re.search(r"step (\d+)", stopped)[1])
     assert 5 <= steps <= 9  # of 8 rows with some 28 tokens each
+
+
+def test_a_search_looks_for_the_least_surprise(walked):
+    ws, _, words = walked
+    pytest.importorskip("optuna")
+    method = {**QUICK, "epochs": 1}
+    space = {"method.lr": [1e-6, 3e-3]}
+    found = ws.tune("", *words, "method=full", dataset="sayings", method=method, space=space, trials=2, seed=1)
+    assert (found["score"], found["higher_is_better"]) == ("perplexity", False)
+    assert found["best"]["dev"] == min(trial["dev"] for trial in found["trials"])
 
 
 def test_predict_prints_texts(walked, capsys):

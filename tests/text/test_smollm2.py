@@ -71,7 +71,8 @@ def test_it_knows_what_it_was_taught_and_speaks_like_transformers():
 
     base = SmolLM2(SmolLM2Options(precision="fp32"))
     assert base.network().packs
-    said, unlikely = base.speak([{**QUESTION, "answer": "Paris"}, {**QUESTION, "answer": "Madrid"}], max_tokens=16)
+    answers = (f"The capital of France is {city}." for city in ("Paris", "Madrid"))
+    said, unlikely = base.speak([{**QUESTION, "answer": answer} for answer in answers], max_tokens=16)
     assert "Paris" in said.text
     assert said.nll < unlikely.nll
     model = load_model(base.folder, kind="AutoModelForCausalLM")

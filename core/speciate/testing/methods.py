@@ -186,7 +186,7 @@ class MethodContract(Contract):
         encoder = self.encoder()
         kind = self.catalog.get(TaskKind, name)
         task = self.catalog.use(kind, "task").pose(dataset.rows(), "easy", dict(self.task_options))
-        watched = self.catalog.get(Evaluator, kind.watched or kind.primary)
+        watched = self.catalog.get(Evaluator, kind.judge())
 
         def encode(examples: Examples) -> NDArray[np.float32]:
             vectors: NDArray[np.float32] = encoder.encode(examples.samples, lambda _: None)

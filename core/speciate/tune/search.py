@@ -49,7 +49,7 @@ class Tuning:
         workspace.config("", *self._words(start))  # a word or a key that is wrong is said now
         self.config = workspace.config("", *asked.words)
         catalog = workspace.catalog
-        self.score = catalog.get(Evaluator, catalog.get(TaskKind, self.config.task["name"]).primary)
+        self.score = catalog.get(Evaluator, catalog.get(TaskKind, self.config.task["name"]).judge())
         name, _, at = self.config.dataset.partition("@")
         dataset = workspace.engine.dataset(name, at or None)
         _check_dev(dataset)
