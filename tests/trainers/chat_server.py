@@ -1,8 +1,9 @@
 """A server in a process of its own that speaks OpenAI's chat protocol: python chat_server.py RULES.json
 
-RULES is {"words": {word: label}, "strange": [words], "busy": N, "key": KEY, "short": bool}: it answers with the label
-of the first word that it knows, as a sentence or short; with one that says no label where a strange word stands; and
-with 429 to its first N requests. It prints its port; GET /seen tells what it was asked.
+RULES is {"words": {word: label}, "strange": [words], "busy": N, "key": KEY, "short": bool, "own": bool, "breaks":
+N}: it answers with the label of the first word that it knows, as a sentence or short; with one that says no label where
+a strange word stands; with 429 to its first N requests; with an error where somebody gives a temperature, if it has its
+own; and with another one after N answers. It prints its port; GET /seen tells what it was asked.
 """
 
 import json
@@ -42,6 +43,10 @@ class Chat(BaseHTTPRequestHandler):
             return self.say(401, {"error": {"message": "no such key"}})
         if self.path != "/v1/chat/completions":
             return self.say(404, {"error": {"message": "no such path"}})
+        if RULES.get("own") and "temperature" in body:
+            return self.say(400, {"error": {"message": "Unsupported value: 'temperature'"}})
+        if len(SEEN["answered"]) >= RULES.get("breaks", 1 << 30):
+            return self.say(403, {"error": {"message": "no credit left"}})
         if busy:
             return self.say(429, {"error": {"message": "busy"}}, {"Retry-After": "0.01"})
         text = body["messages"][-1]["content"]

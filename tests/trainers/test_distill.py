@@ -20,6 +20,8 @@ from speciate.catalog import installed
 from speciate.task import Examples
 from speciate.testing import MethodContract
 from speciate_trainers.distill import DistillTrainer
+from speciate_trainers.endpoint import Endpoint
+from speciate_trainers.keep import Kept
 from speciate_trainers.options import DistillOptions
 from speciate_trainers.tasks.classify import Classify
 from speciate_trainers.tasks.multilabel import Multilabel
@@ -319,22 +321,31 @@ def test_an_endpoint_teaches_and_is_paid_once(workspace, tmp_path, chat, monkeyp
 
 def test_an_endpoint_that_fails_keeps_what_it_answered(workspace, tmp_path, chat):
     """What follows is only what is missing."""
-    url, seen = chat()
-    rows = list(sayings(16, 40, test=20))
-    workspace.add("few", written(tmp_path / "few.csv", rows))
-    with pytest.raises(SpeciateError) as caught:
-        distill(workspace, f"method.url={url}/wrong", teacher="openai:small")
+    url, seen = chat(breaks=10, own=True)
+    rows = [{"role": "user", "content": row["text"]} for row in sayings(16, 80, test=0)]
+    asked, cache = [[row] for row in rows], tmp_path / "cache"
+    endpoint = Endpoint("small", url, "NO_KEY", 3, cache)
+    with pytest.raises(SpeciateError) as caught:  # with much that waits still to be asked
+        endpoint.ask(asked, lambda _: None)
     assert all((caught.value.asked, caught.value.exists, caught.value.do))
+    assert "403" in caught.value.exists
+    first = seen()
+    assert 10 <= len(first["answered"]) <= 12
+    assert first["requests"] < 30, "it went on asking"
+    with Kept(cache) as kept:
+        known = [row for row in asked if kept.get(endpoint._key(row)) is not None]
+    assert len(known) == len(first["answered"]), "an answer that was paid is lost"
+    assert all(answer.startswith("Answer: **") for answer in endpoint.ask(known, lambda _: None))
+    assert seen()["requests"] == first["requests"]
+
+
+def test_an_address_where_nobody_speaks_the_protocol(workspace, tmp_path, chat):
+    url, seen = chat()
+    workspace.add("few", written(tmp_path / "few.csv", list(sayings(16, 10, test=10))))
+    with pytest.raises(SpeciateError, match="does not answer") as caught:
+        distill(workspace, f"method.url={url}/wrong", teacher="openai:small")
     assert "404" in caught.value.exists
     assert seen()["answered"] == []
-    from speciate_trainers.endpoint import Endpoint
-
-    cache = workspace.root / "cache"
-    told = "Answer with one of these and nothing else: bad, good."
-    ask = [[{"role": "system", "content": told}, {"role": "user", "content": row["text"]}] for row in rows[:10]]
-    Endpoint("small", url, "NO_KEY", 2, cache).ask(ask, lambda _: None)
-    distill(workspace, f"method.url={url}", teacher="openai:small")
-    assert len(seen()["answered"]) == len({row["text"] for row in rows if row["split"] != "dev"})
 
 
 def test_numbers_in_words(workspace, tmp_path, chat):

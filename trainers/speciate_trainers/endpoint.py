@@ -9,6 +9,7 @@ import hashlib
 import ipaddress
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -41,7 +42,7 @@ class Endpoint:
         self.model, self.url, self.parallel, self._variable = model, url.rstrip("/"), parallel, key
         self._cache = cache
         self._settings: dict[str, Any] = {"temperature": 0}
-        self.asked, self.tokens = 0, 0  # in this process
+        self._halt = threading.Event()  # nothing more is asked
 
     def ask(self, questions: Sequence[Messages], tick: Callable[[int], None]) -> list[str]:
         """The answers, in the order of the questions."""
@@ -63,51 +64,47 @@ class Endpoint:
     def _ask(self, client: Any, questions: dict[str, Messages], kept: Kept, tick: Callable[[int], None]) -> None:
         """What was answered before something went wrong is kept, then the error is raised."""
         wrong: BaseException | None = None
-        pool = ThreadPoolExecutor(self.parallel)
-        try:
+        self._halt.clear()
+        with ThreadPoolExecutor(self.parallel) as pool:
             due = {pool.submit(self._post, client, question): key for key, question in questions.items()}
-            for done in as_completed(due):
-                if done.cancelled():
-                    continue
-                if error := done.exception():
-                    wrong = wrong or error
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    continue
-                answer, tokens, seconds = done.result()
-                kept.put([(due[done], answer, tokens, seconds)])
-                self.asked, self.tokens = self.asked + 1, self.tokens + tokens
-                tick(1)
-        finally:
-            pool.shutdown(cancel_futures=True)
+            try:
+                for done in as_completed(due):  # cancelled ones it would wait for without end: they return nothing
+                    if error := done.exception():
+                        wrong = wrong or error
+                        self._halt.set()
+                    elif said := done.result():
+                        kept.put([(due[done], *said)])
+                        tick(1)
+            finally:
+                self._halt.set()
         if wrong:
             raise wrong
 
-    def _post(self, client: Any, question: Messages) -> tuple[str, int, float]:
+    def _post(self, client: Any, question: Messages) -> tuple[str, int, float] | None:
         """(answer, tokens, seconds) of one question; tried again while it may yet be answered."""
         import httpx2
 
         why = ""
         for number in range(TRIES):
-            start = time.monotonic()
+            if self._halt.is_set():
+                return None
+            start, body = time.monotonic(), {"model": self.model, "messages": list(question), **self._settings}
             try:
-                found = client.post("/chat/completions", json=self._body(question))
+                found = client.post("/chat/completions", json=body)
             except httpx2.TransportError as error:
                 why, wait = f"{type(error).__name__}: {error}", 0.5 * 2**number
             else:
                 if found.status_code == 200:
                     return *_read(found.text, self.url), time.monotonic() - start
                 why, wait = f"{found.status_code}: {found.text[:300]}", 0.5 * 2**number
-                if found.status_code == 400 and "temperature" in found.text and self._settings:
+                if found.status_code == 400 and "temperature" in found.text and "temperature" in body:
                     self._settings, wait = {}, 0.0  # a model that takes no other than its own
                 elif found.status_code < 500 and found.status_code not in AGAIN:
                     break
                 wait = _seconds(found.headers.get("retry-after"), wait)
-            time.sleep(min(wait, LONGEST) if number < TRIES - 1 else 0.0)
+            self._halt.wait(min(wait, LONGEST) if number < TRIES - 1 else 0.0)
         do = f"see that {self.url} serves {self.model!r} and that {self._variable} is right; answers so far are kept"
         raise SpeciateError(f"{self.model!r} at {self.url} does not answer", why, do)
-
-    def _body(self, question: Messages) -> dict[str, Any]:
-        return {"model": self.model, "messages": list(question), **self._settings}
 
     def _client(self) -> Any:
         """One for all questions: connections are kept."""
