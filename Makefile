@@ -11,8 +11,8 @@ unexport PYTHONDONTWRITEBYTECODE # torch compiled anew in each of a hundred proc
 demo: install
 	$(BIN)/speciate demo text --yes
 
-test: dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak"
+test: dev # two at a time, so one thread each: more of them wait for one another most of the time
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak"
 
 check: dev
 	$(BIN)/ruff check .

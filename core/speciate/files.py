@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,11 +105,18 @@ def sync(path: Path) -> None:
 
 
 def scratch() -> Path:
-    """An empty folder of the caller's own, for files that a Reader makes; it is gone soon after they were taken."""
-    folder = _scratch.get()
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+    """An empty folder of the caller's own, for files that a Reader makes; it is gone soon after they were taken, or
+    where nobody said when that is, when this process ends."""
+    folder = _scratch.get() or _until_the_end(os.getpid())
+    folder.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix="speciate-", dir=folder))
+
+
+@functools.cache
+def _until_the_end(process: int) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="speciate-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from speciate.catalog import options_of
 from speciate.contracts import Progress, Quarantined, Reader
 from speciate_datasets.keep import sweep
 from speciate_datasets.known import Known, Mask
-from speciate_datasets.labels import Gaps, Labels
+from speciate_datasets.labels import FOLDERS, Gaps, Labels
 from speciate_datasets.names import Names, source_names
 from speciate_datasets.pool import Pool, Shared, jobs_here
 from speciate_datasets.reading import Chunk, Local, Outcome, chunks_of
@@ -92,7 +92,10 @@ class Ingest:
         listed = self._gathered(listed) if self.format.together else listed
         if not labels or not listed:
             return listed
-        said = labels.join([file.path for file in listed], real, aliases(listed))
+        others = aliases(listed)
+        if names.hidden and self.asked.labels != FOLDERS:  # who looks at a dataset knows its files by their pseudonyms
+            others = {file.path: [*others.get(file.path, ()), Path(file.source)] for file in listed}
+        said = labels.join([file.path for file in listed], real, others)
         self.gaps = labels.gaps
         return [replace(file, said=names.said(said.get(file.path))) for file in listed]
 

@@ -100,28 +100,32 @@ class Labels:
         lower = {name.strip().lower(): name for name in reversed(columns)}
         usual = [lower[name] for name in KEYS if name in lower]
         others = [name for name in columns if name not in usual and name != self._target]
+        twice = ""
         for column in dict.fromkeys([*usual, *others]):
-            keys = self._keys(column)
-            for way in (_by_path, _by_name, _by_hash):
-                found = way(keys, files)
-                if found:
-                    return column, found
+            keys, again = self._keys(column)
+            found = next(filter(None, (way(keys, files) for way in (_by_path, _by_name, _by_hash))), {})
+            if found and not again:
+                return column, found
+            twice = twice or (
+                again if found else ""
+            )  # a column of labels, one of which is called like a file, has it too
+        if twice:
+            exists = "its rows say different things"
+            raise UsageError(f"{self.source} names {twice!r} twice", exists, "keep one of them")
         first = next(iter(self._rows[0].values()))
         exists = f"its columns are: {', '.join(columns)}; it begins with {first!r}; a file is {files[0].name!r}"
         do = "name the files in a column by path, file name, stem or hash"
         raise UsageError(f"{self.source} names none of these files", exists, do)
 
-    def _keys(self, column: str) -> Keys:
-        """The rows by what they are called in a column; two that say the same of one name are one."""
+    def _keys(self, column: str) -> tuple[Keys, str]:
+        """The rows by what they are called in a column, and a name of which rows say different things."""
         keys: Keys = {}
+        twice = ""
         for row in self._rows:
             name = _norm(row.get(column))
-            if not name:
-                continue
-            if keys.setdefault(name, row) != row:
-                exists = "its rows say different things"
-                raise UsageError(f"{self.source} names {name!r} twice", exists, "keep one of them")
-        return keys
+            if name and keys.setdefault(name, row) != row:
+                twice = twice or name
+        return keys, twice
 
     def _column(self, columns: list[str], key: str) -> str:
         """The column with the labels: the one that was asked for, one that is called so, or the only other one."""
@@ -186,7 +190,7 @@ def _by_hash(keys: Keys, files: Sequence[Path]) -> dict[Path, Row]:
     if kind is None:
         return {}
     found = {}
-    for path in files:
+    for path in filter(Path.is_file, files):
         with path.open("rb") as file:
             row = lower.get(hashlib.file_digest(file, kind).hexdigest())
         if row is not None:

@@ -125,6 +125,11 @@ def test_a_label_file_that_cannot_be_joined(add, text, asked, why):
         add(text, **asked)
 
 
+def test_a_label_may_be_called_like_a_file(add):
+    added, labels = add("label,where\na,x/a.txt\nb,x/b.txt\na,y/c.txt\n", target="label")
+    assert (added.updated, set(labels.values())) == (0, {"a", "b"})
+
+
 def test_a_name_that_two_files_have(add, folder):
     (folder / "y" / "a.txt").write_text("another")
     with pytest.raises(UsageError, match="names 'a'"):

@@ -52,6 +52,15 @@ def test_labels_are_joined_by_the_real_names(ws, folder, tmp_path):
     assert not {name for name in (b"Ann", b"Bob", b"Eve") if name in stored(ws)}
 
 
+def test_labels_are_joined_by_the_pseudonyms_that_a_person_sees(ws, folder, tmp_path):
+    ws.add("d", folder, format="tape")
+    sources = sorted({row["source"] for row in ws.engine.dataset("d").rows()})
+    table = tmp_path / "labels.csv"
+    table.write_text("source,label\n" + "".join(f"{source},{n % 2}\n" for n, source in enumerate(sources)))
+    added = ws.add("d", folder, format="tape", labels=table)
+    assert (added.updated, dict(added.labels)) == (4, {"0": 2, "1": 2})
+
+
 def test_a_refused_file_is_told_by_its_name_and_stored_nowhere(ws, folder):
     (folder / "Ann" / "bad.tape").write_bytes(b"\xff\xff")
     added = ws.add("d", folder, format="tape")
