@@ -70,7 +70,7 @@ def spanning(name: str, values: Iterable[float], log: bool = False, names: Seque
     there = [value for value in values if _drawable(value) and (value > 0 or not log)] or [1.0]
     low, high = min(there), max(there)
     if log:
-        room = max((high / low) ** 0.05, 1.05)
+        room = max(high**0.05 / low**0.05, 1.05)
         return Axis(name, low / room, high * room, log=True)
     apart = high - low > 1e-9 * max(abs(low), abs(high))
     room = (high - low) * 0.05 if apart else abs(high) * 0.1 or 1.0

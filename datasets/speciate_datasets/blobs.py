@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import lancedb  # noqa: TID251  (a blob's field, and nothing else)
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from speciate import SpeciateError
+from speciate_datasets.lance import lancedb
 from speciate_datasets.manifest import data_files
 
 ADDRESS, ROW_ID = "_rowaddr", "_rowid"

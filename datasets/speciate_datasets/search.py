@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from lancedb.index import FTS, IvfFlat  # noqa: TID251  (what an index is; the calls go through the store's table)
 
 from speciate import SpeciateError, UsageError
 from speciate.contracts import STORE_COLUMNS
 from speciate.errors import unknown
 from speciate_datasets.blobs import ROW_ID
+from speciate_datasets.lance import FTS, IvfFlat
 from speciate_datasets.scan import Scan
 from speciate_datasets.versions import vector_columns
 

@@ -16,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import lancedb  # noqa: TID251  (this is the one module that may)
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
@@ -24,6 +23,7 @@ from speciate import Row, SpeciateError, UsageError
 from speciate_datasets import contents, mend
 from speciate_datasets.blobs import field as blob_field
 from speciate_datasets.contents import Contents, parted, stored
+from speciate_datasets.lance import lancedb
 from speciate_datasets.sums import Sums, manifest_of
 
 __all__ = ["BLOB", "KEY", "Store", "to_rows"]

@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from filelock import FileLock
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from speciate import SpeciateError, UsageError
@@ -32,6 +32,7 @@ numbers = st.floats(allow_nan=True, allow_infinity=True, width=64)
 
 
 @settings(max_examples=150, deadline=None)
+@example([(0, 1e171), (0, 7e-138)], True)
 @given(st.lists(st.tuples(st.integers(0, 10**7), numbers), min_size=1, max_size=40), st.booleans())
 def test_any_numbers_are_a_picture_with_its_dots_inside(rows, log):
     x = spanning("step", [step for step, _ in rows])

@@ -8,6 +8,7 @@ from speciate_trainers import options as o
 __all__ = ["methods"]
 
 HERE, PROBED = "speciate_trainers", ("classify", "multilabel", "regress")
+PROBE: dict[str, Any] = {"requires": ("scipy",), "install": "speciate[train]"}
 PIP: dict[str, Any] = {"requires": ("lightning", "torch"), "install": "speciate[train]"}
 LORA: dict[str, Any] = {"requires": ("lightning", "torch", "peft"), "install": "speciate[lora]"}
 
@@ -20,7 +21,7 @@ def methods() -> list[Method]:
     trained: dict[str, Any] = {"predictor": f"{HERE}.tuned:TunedPredictor", "tasks": ("*",), "features": False}
     answers = f"{HERE}.predictor:ProbePredictor"
     return [
-        Method("probe", head, f"{HERE}.probe:ProbeTrainer", answers, PROBED, o.ProbeOptions, **PIP),
+        Method("probe", head, f"{HERE}.probe:ProbeTrainer", answers, PROBED, o.ProbeOptions, **PROBE),
         Method("full", all_, f"{HERE}.full:FullTrainer", **trained, options=o.FullOptions, **PIP),
         Method("lora", low, f"{HERE}.lora:LoraTrainer", **trained, options=o.LoraOptions, **LORA),
         Method("distill", told, f"{HERE}.distill:DistillTrainer", **trained, options=o.DistillOptions, **PIP),

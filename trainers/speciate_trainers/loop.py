@@ -25,7 +25,7 @@ from speciate_trainers.learner import Learner
 from speciate_trainers.options import TrainOptions
 from speciate_trainers.watch import Keep, Watch
 
-__all__ = ["fit", "train"]
+__all__ = ["train"]
 
 QUIET = {
     "logger": False,
@@ -33,12 +33,6 @@ QUIET = {
     "enable_progress_bar": False,
     "enable_model_summary": False,
 }
-
-
-def fit(module: pl.LightningModule, loader: Any, folder: Path, settings: Mapping[str, Any]) -> None:
-    """Train a module; what the config's `trainer` section says goes straight to Lightning's Trainer."""
-    with _quiet():
-        _trainer(folder, settings).fit(module, loader)
 
 
 def train(job: Job, learner: Learner, inputs: Callable[..., Any], sizes: Callable[..., Any] | None = None) -> None:

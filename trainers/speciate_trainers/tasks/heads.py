@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["NARROWEST", "PlaceHead", "Scaled", "linear"]
+from speciate_trainers.tasks.regress import NARROWEST
 
-NARROWEST = 1e-4  # a spread, in those of the training targets: one of zero would be infinitely sure
+__all__ = ["PlaceHead", "Scaled", "linear"]
 
 
 def linear(width: int, out: int) -> nn.Linear:

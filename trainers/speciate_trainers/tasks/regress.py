@@ -20,10 +20,11 @@ from speciate_trainers.tasks.options import RegressOptions
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Regress", "spreads"]
+__all__ = ["NARROWEST", "Regress", "spreads"]
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 NINETY = 1.6448536269514722  # standard deviations to either side that hold 90% of a normal distribution
+NARROWEST = 1e-4  # a spread, in those of the training targets: one of zero would be infinitely sure
 SURE = 0.05  # standard deviation, in spreads of the targets, of an answer that is sure
 
 

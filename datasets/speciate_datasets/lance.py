@@ -1,0 +1,42 @@
+"""lancedb, imported in half the time: its client for servers, which nobody here asks, has hundreds of calls whose
+arguments pydantic would prepare to check, 1.3 s in each process. Each is prepared when it is first made instead."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pydantic
+
+__all__ = ["FTS", "IvfFlat", "lancedb"]
+
+
+@contextmanager
+def _later() -> Iterator[None]:
+    now = pydantic.validate_call
+
+    def validate_call(function: Callable[..., Any] | None = None, **settings: Any) -> Any:
+        if function is None:
+            return functools.partial(validate_call, **settings)
+        prepared: list[Callable[..., Any]] = []
+
+        @functools.wraps(function)
+        def call(*given: Any, **named: Any) -> Any:
+            if not prepared:
+                prepared.append(now(function, **settings) if settings else now(function))
+            return prepared[0](*given, **named)
+
+        return call
+
+    pydantic.validate_call = validate_call
+    try:
+        yield
+    finally:
+        pydantic.validate_call = now
+
+
+with _later():
+    import lancedb  # noqa: TID251  (what else of it is wanted in this room is imported from here)
+    from lancedb.index import FTS, IvfFlat  # noqa: TID251
