@@ -64,7 +64,7 @@ def test_the_same_answers_as_scikit_learn(fit, clouds, c, balanced):
     ours = answers(fit(task, train, c=[c], balanced=balanced), task, test[0])
     accuracy = [(found.argmax(1) == test[1]).mean() for found in (ours, theirs.predict_proba(test[0]))]
     assert abs(accuracy[0] - accuracy[1]) <= 0.01
-    assert np.abs(ours - theirs.predict_proba(test[0])).max() < 0.01
+    assert np.abs(ours - theirs.predict_proba(test[0])).max() < 0.02
 
 
 def test_balanced_helps_the_rare_class(fit, clouds):
