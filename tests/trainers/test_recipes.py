@@ -58,7 +58,8 @@ def things(tmp_path, workspace):
             for i, source in enumerate(sorted({row["source"] for row in rows})):
                 split = "test" if i % 4 == 3 or i < 1 else "train"
                 out.writerow([source, "ab"[i % 2], source, split])
-        workspace.add("things", *files, format=name, labels=table)
+        options = {"frames": "2", "size": "32"} if name == "video" else {}
+        workspace.add("things", *files, format=name, labels=table, options=options)
         return workspace
 
     return made

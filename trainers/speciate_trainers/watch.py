@@ -168,7 +168,7 @@ def judged(trainer: pl.Trainer, learner: Learner, batches: Iterable[Any], judge:
     """The score of answers to all dev rows, those of every rank together."""
     learner.eval()
     answers, targets = [], []
-    with torch.inference_mode(), trainer.precision_plugin.forward_context():
+    with torch.no_grad(), trainer.precision_plugin.forward_context():  # fsdp2 cannot gather weights in inference mode
         for batch in batches:
             batch = trainer.strategy.batch_to_device(batch)
             answers.append(learner.task.answered(learner.scores(batch), batch.sizes))
