@@ -223,6 +223,9 @@ class Run:
     @cached_property
     def task(self) -> Task:
         learnt = [row for row in self._labelled if row["split"] != "test"]
+        if not self.dataset.count():
+            do = f"type `speciate log {self.dataset.name}`, then dataset={self.dataset.name}@VERSION, or add files"
+            raise SpeciateError(f"dataset {self.dataset.name!r} has no rows", f"version {self.dataset.version}", do)
         if not self._labelled:
             exists = f"its columns are: {', '.join(self.dataset.columns())}"
             do = f"type `speciate add {self.dataset.name} FILES... --target COLUMN`"

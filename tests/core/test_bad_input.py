@@ -215,6 +215,13 @@ DATA = {
 }
 
 
+def test_a_dataset_that_was_emptied(refused, typed, file):
+    rows = [{"text": f"t{i}", "label": str(i % 2)} for i in range(20)]
+    assert typed("add", "d", file("a.jsonl", jsonl(rows)))[0] == DONE
+    assert typed("drop", "d", "--where", "label is not null")[0] == DONE
+    refused(FAILED, "has no rows", "run", "text/probe-hash", "dataset=d")
+
+
 @pytest.mark.parametrize("kind", DATA)
 def test_data_that_cannot_be_learnt(refused, typed, file, kind):
     rows, words, code, says = DATA[kind]
