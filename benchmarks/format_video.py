@@ -72,8 +72,8 @@ def seeks(paths, count):
             cv2.resize(capture.read()[1], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
-def decode(paths, count, library):
-    reader = VideoReader(VideoOptions(frames=FRAMES, size=SIZE, library=library))
+def decode(paths, count, decoder):
+    reader = VideoReader(VideoOptions(frames=FRAMES, size=SIZE, decoder=decoder))
     for path in paths:
         reader.decode({"video": path, "start": 0, "end": count, "at": -1.0})
 
@@ -90,7 +90,7 @@ def main():
             line, _, adds[size] = beside(size, paths, every_frame, VideoReader(VideoOptions()), Path(name))
             lines.append(line)
             others.append(f"{size} {asked.files / cpu(every_frame_av, paths):.1f}")
-            works = [some_frames, seeks, *(partial(decode, library=library) for library in ("opencv", "pyav"))]
+            works = [some_frames, seeks, *(partial(decode, decoder=decoder) for decoder in ("opencv", "pyav"))]
             taken = [cpu(work, paths, count) for work in works]
             decodes[size] = taken[0] / taken[2]
             rates = " | ".join(f"{asked.files / seconds:.1f}" for seconds in taken)

@@ -166,7 +166,7 @@ PEERS = {
 
 
 def alone(name, path):
-    """One of them, here: tokens a second, and how much memory it took beyond what it had loaded."""
+    """One of them, here: tokens a second, and the most memory that this process ever had."""
     import resource
     import warnings
 
@@ -199,7 +199,7 @@ def table(kind, rows, rounds, folder):
         for name, results in found.items():
             one = measured(name, path)
             print(kind, name, one, flush=True)
-            results += [one] if one else []
+            results.append(one)
     lengths = [len(ids) for ids, _ in rows]
     batches = [lengths[i : i + ROWS] for i in range(0, len(lengths), ROWS)]
     waste = 1 - sum(lengths) / sum(ROWS * max(some) for some in batches)
@@ -207,10 +207,11 @@ def table(kind, rows, rounds, folder):
     lines += ["| | tokens/s | ours / theirs | peak MB |", "|" + " --- |" * 4]
     own = found["Speciate"]
     for name, results in found.items():
-        if results:
-            ratios = [mine["rate"] / one["rate"] for mine, one in zip(own, results, strict=True)]
+        pairs = [(mine, one) for mine, one in zip(own, results, strict=True) if mine and one]
+        if pairs:
+            ratios = [mine["rate"] / one["rate"] for mine, one in pairs]
             spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-            rate, peak = (statistics.median(one[key] for one in results) for key in ("rate", "peak"))
+            rate, peak = (statistics.median(one[key] for _, one in pairs) for key in ("rate", "peak"))
             lines.append(f"| {name} | {rate:.0f} | {spread} | {peak:.0f} |")
     return [*lines, ""]
 

@@ -57,11 +57,11 @@ def opened(path: Path, options: VideoOptions) -> Iterator[Capture]:
     """A capture of a file that is known to be a video or a zip of frames."""
     from speciate_video.folders import ZipCapture, is_zip
 
-    library = options.library
-    if library not in ("opencv", "pyav"):
-        raise unknown("library", library, ("opencv", "pyav"), "type -o library=opencv")
-    if library == "pyav" and importlib.util.find_spec("av") is None:
-        raise UsageError("library=pyav needs PyAV", "which this environment does not have", 'type `pip install "av"`')
+    decoder = options.decoder
+    if decoder not in ("opencv", "pyav"):
+        raise unknown("decoder", decoder, ("opencv", "pyav"), "type -o decoder=opencv")
+    if decoder == "pyav" and importlib.util.find_spec("av") is None:
+        raise UsageError("decoder=pyav needs PyAV", "which this environment does not have", 'type `pip install "av"`')
     path = path.absolute()
     if not path.is_file():
         raise SpeciateError(f"there is no file {path.name}", f"looked in {path.parent}", "check the path")
@@ -69,7 +69,7 @@ def opened(path: Path, options: VideoOptions) -> Iterator[Capture]:
     if is_zip(path):
         capture = ZipCapture(path, options.max_pixels)
     else:
-        capture = PyAV(path) if library == "pyav" else OpenCV(path)
+        capture = PyAV(path) if decoder == "pyav" else OpenCV(path)
     try:
         yield capture
     finally:
@@ -86,7 +86,7 @@ class OpenCV:
         self._capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         if not self._capture.isOpened():
             exists = "OpenCV has no decoder for it, or it is damaged"
-            raise SpeciateError(f"{path.name} cannot be opened", exists, "type -o library=pyav, or leave it out")
+            raise SpeciateError(f"{path.name} cannot be opened", exists, "type -o decoder=pyav, or leave it out")
         self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         code = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
         self.codec = "".join(chr(b) for b in code.to_bytes(4, "little") if 32 < b < 127)

@@ -21,7 +21,7 @@ class VideoOptions:
     annotations: str = ""  # a CSV of clips, here or beside the video; "" takes the video's name with .csv
     unit: str = "frames"  # of start and end in annotations: frames or seconds
     gaps: bool = False  # let numbers be missing from a folder of numbered frames
-    library: str = "opencv"  # or pyav, which is faster for large frames
+    decoder: str = "opencv"  # or pyav, which is faster for large frames
     max_pixels: int = 1 << 25  # of one frame
     max_frames: int = 1 << 20  # of one video
 

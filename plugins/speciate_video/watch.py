@@ -99,6 +99,6 @@ def _look(capture: Capture, path: Path, place: int, watched: Watched) -> NDArray
 def _short(path: Path, watched: Watched, promised: Claim) -> SpeciateError:
     if not watched.count:
         exists = f"its codec is {watched.codec or 'not said'}; OpenCV knows fewer of them than PyAV"
-        do = "if it plays elsewhere, type -o library=pyav; else leave it out"
+        do = "if it plays elsewhere, type -o decoder=pyav; else leave it out"
         return SpeciateError(f"no frame of {path.name} can be decoded", exists, do)
     return damaged(path, f"{watched.count} frames of {promised.most} come out; the rest cannot be decoded")

@@ -1,4 +1,5 @@
-"""Every recipe that trains a base goes from files to a model that answers, on each format's own small examples."""
+"""The recipes full, lora and distill of each format go from files to a model that answers; text's full and lora, and
+those that answer at places, have tests of their own."""
 
 import csv
 import importlib.util
@@ -74,7 +75,7 @@ def test_a_recipe_runs(format, recipe, things):
         pytest.skip(f"{package} is not installed")
     ran = things(format).run(recipe, *TINY.get(base, []), *SMALL, dataset="things")
     assert ran.parity["holds"]
-    assert 0 <= ran.scores["accuracy"]["value"] <= 1
+    assert ran.scores["accuracy"]["n"] > 0
 
 
 @pytest.mark.parametrize(("format", "recipe"), DISTILLED)

@@ -64,12 +64,12 @@ def test_nothing_is_fetched(tmp_path):
                 "b.mkv": f"ffconcat version 1.0\nfile http://127.0.0.1:{port}/a.mp4\n",
             }.items():
                 (tmp_path / name).write_text(text)
-                for library in ("opencv", "pyav"):
+                for decoder in ("opencv", "pyav"):
                     with pytest.raises(SpeciateError):
-                        rows(tmp_path / name, library=library)
-            for library in ("opencv", "pyav"):
+                        rows(tmp_path / name, decoder=decoder)
+            for decoder in ("opencv", "pyav"):
                 with pytest.raises((SpeciateError, OSError)):
-                    reader(library=library).decode(
+                    reader(decoder=decoder).decode(
                         {"video": type(tmp_path)(f"http://127.0.0.1:{port}/a.mp4"), "start": 0, "end": 1, "at": -1.0}
                     )
         finally:

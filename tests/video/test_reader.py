@@ -28,11 +28,11 @@ def test_every_container_and_codec_in_both_libraries(tmp_path, name):
     """The frames of both are the same; the tolerance that is promised is 2 of 255 on average."""
     path = encoded(tmp_path / name, *CODECS[name])
     both = []
-    for library in ("opencv", "pyav"):
-        (row,) = rows(path, library=library)
+    for decoder in ("opencv", "pyav"):
+        (row,) = rows(path, decoder=decoder)
         assert (row["start"], row["end"], row["frames"], row["at"]) == (0, 24, 24, -1.0)
         assert (row["width"], row["height"], row["fps"], row["seconds"]) == (64, 48, 25.0, 0.96)
-        both.append(reader(library=library).decode(row)["frames"].astype(int))
+        both.append(reader(decoder=decoder).decode(row)["frames"].astype(int))
     assert np.abs(both[0] - both[1]).mean() <= 2
     original = [square(frame, 32) for frame in drawn(0, 2)]
     wanted = np.stack([original[i] for i in places(0, 24, VideoOptions(frames=8))])
@@ -56,10 +56,10 @@ def test_a_turned_video_stands_upright(tmp_path, degrees):
     flat = encoded(tmp_path / "flat.mp4", "libx264")
     path = rotated(flat, tmp_path / "turned.mp4", degrees)
     found = {}
-    for library in ("opencv", "pyav"):
-        (row,) = rows(path, library=library)
+    for decoder in ("opencv", "pyav"):
+        (row,) = rows(path, decoder=decoder)
         assert (row["width"], row["height"]) == ((64, 48) if degrees == 180 else (48, 64))
-        found[library] = reader(library=library).decode(row)["frames"]
+        found[decoder] = reader(decoder=decoder).decode(row)["frames"]
     (before,) = rows(flat)
     upright = np.rot90(reader().decode(before)["frames"], -degrees // 90, axes=(1, 2)).astype(int)
     assert np.array_equal(found["opencv"], found["pyav"])
@@ -133,10 +133,10 @@ def test_clips_of_a_length(long):
     assert [(row["start"], row["end"]) for row in short] == [(0, 400)]
 
 
-@pytest.mark.parametrize("library", ["opencv", "pyav"])
+@pytest.mark.parametrize("decoder", ["opencv", "pyav"])
 @pytest.mark.parametrize("sample", ["uniform", "random"])
-def test_a_far_clip_is_the_same_sought_or_walked(long, library, sample):
-    options = {"library": library, "sample": sample, "length": 50}
+def test_a_far_clip_is_the_same_sought_or_walked(long, decoder, sample):
+    options = {"decoder": decoder, "sample": sample, "length": 50}
     far = [row for row in rows(long, **options) if row["at"] >= 0]
     assert len(far) == 7
     for row in far:
@@ -219,7 +219,7 @@ def test_places(start, end, sample):
         {"stride": 5},
         {"length": -1},
         {"scenes": 27.0, "length": 10},
-        {"library": "vlc"},
+        {"decoder": "vlc"},
     ],
 )
 def test_options_that_cannot_be_meant(tmp_path, options):
