@@ -106,9 +106,10 @@ class Labels:
             found = next(filter(None, (way(keys, files) for way in (_by_path, _by_name, _by_hash))), {})
             if found and not again:
                 return column, found
-            twice = twice or (
-                again if found else ""
-            )  # a column of labels, one of which is called like a file, has it too
+            if found:  # a column of labels has them twice, too, and one of them may be called like a file
+                twice = twice or again
+                if column in usual:
+                    break
         if twice:
             exists = "its rows say different things"
             raise UsageError(f"{self.source} names {twice!r} twice", exists, "keep one of them")

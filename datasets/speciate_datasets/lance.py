@@ -25,7 +25,7 @@ def _later() -> Iterator[None]:
         @functools.wraps(function)
         def call(*given: Any, **named: Any) -> Any:
             if not prepared:
-                prepared.append(now(function, **settings) if settings else now(function))
+                prepared.append(now(function, **settings))
             return prepared[0](*given, **named)
 
         return call
