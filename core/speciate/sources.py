@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatch
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import translate
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ def recognise(
     if name:
         asked = catalog.get(Format, name)
         return asked, [path for path in files if not _fits(path, asked.companions)], strangers
-    found = _alone({path: next((f for f in formats if _knows(f, path)), None) for path in files})
+    found = _alone({path: _known(formats, path) for path in files})
     chosen = {f.name: f for f in found.values() if f is not None}
     patterns = [f"{f.name} ({' '.join(f.patterns)})" for f in formats]
     known = f"installed formats: {', '.join(patterns) or 'none'}"
@@ -93,12 +95,31 @@ def of_format(format: Format, paths: Sequence[str | Path]) -> tuple[list[Path], 
     return [path for path in files if path in named or _knows(format, path)], strangers
 
 
+def _known(formats: Sequence[Format], path: Path) -> Format | None:
+    """Whose name it has; a file that nobody knows by its name is looked into."""
+    by_name = (f for f in formats if _fits(path, f.patterns))
+    return next(by_name, None) or next((f for f in formats if _starts(f, path)), None)
+
+
 def _knows(format: Format, path: Path) -> bool:
     return _fits(path, format.patterns) or _starts(format, path)
 
 
-def _fits(path: Path, patterns: Sequence[str]) -> bool:
-    return any(fnmatch(path.name.lower(), pattern.lower()) for pattern in patterns)
+def _fits(path: Path, patterns: tuple[str, ...]) -> bool:
+    return _fitting(patterns)(path.name.lower())
+
+
+@lru_cache(maxsize=256)
+def _fitting(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """Asked of every file of a folder: most patterns are "*" and an ending, and endings are compared at once."""
+    endings, others = [], []
+    for pattern in map(str.lower, patterns):
+        if pattern.startswith("*") and not set(pattern[1:]) & set("*?["):
+            endings.append(pattern[1:])
+        else:
+            others.append(re.compile(translate(pattern)))
+    ends = tuple(endings)
+    return lambda name: name.endswith(ends) or any(other.match(name) for other in others)
 
 
 def _starts(format: Format, path: Path) -> bool:

@@ -143,3 +143,20 @@ def test_what_lies_beside_a_file_is_no_row(tmp_path):
     assert found("a.obj", "a.mtl", format="mesh") == ("mesh", ["a.obj"], [])
     with pytest.raises(UsageError, match="several formats"):
         found("a.obj", "a.png", "b.jpg")
+
+
+def test_a_name_says_more_than_the_first_bytes(tmp_path):
+    """Names are patterns as a shell has them, blind to case; only a file that no name fits is looked into."""
+    notes = Format("notes", "n", TEXT, ("*.txt", "page?.n[0-9]", "NOTES"), "x:Y")
+    mesh = Format("mesh", "m", TEXT, ("*.obj",), "x:Y", magic=(b"MESH",), magic_at=2)
+    catalog = Catalog([plugin("both", speciate_formats=lambda: [mesh, notes])])
+
+    def found(name, data=b"..MESH"):
+        path = tmp_path / name
+        path.write_bytes(data)
+        return recognise(catalog, [path], (), "")[0].name
+
+    assert [found(name) for name in ("a.txt", "A.TXT", "page7.n3", "notes", "a.txt.obj")] == ["notes"] * 4 + ["mesh"]
+    assert [found(name) for name in ("a", "page10.n3", "xtxt", "mynotes", "a.txt~")] == ["mesh"] * 5
+    with pytest.raises(UsageError, match="no installed format knows"):
+        found("a", b"MESH..")

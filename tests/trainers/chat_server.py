@@ -1,9 +1,10 @@
 """A server in a process of its own that speaks OpenAI's chat protocol: python chat_server.py RULES.json
 
 RULES is {"words": {word: label}, "strange": [words], "busy": N, "key": KEY, "short": bool, "own": bool, "breaks":
-N}: it answers with the label of the first word that it knows, as a sentence or short; with one that says no label where
-a strange word stands; with 429 to its first N requests; with an error where somebody gives a temperature, if it has its
-own; and with another one after N answers. It prints its port; GET /seen tells what it was asked.
+N, "meet": N}: it answers with the label of the first word that it knows, as a sentence or short; with one that says no
+label where a strange word stands; with 429 to its first N requests; with an error where somebody gives a temperature,
+if it has its own; with another one after N answers; and with nothing before N requests have met. It prints its port;
+GET /seen tells what it was asked.
 """
 
 import json
@@ -13,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 RULES = json.loads(Path(sys.argv[1]).read_text())
-SEEN, LOCK = {"requests": 0, "answered": [], "most": 0, "now": 0, "told": ""}, threading.Lock()
+SEEN, LOCK = {"requests": 0, "answered": [], "most": 0, "now": 0, "told": ""}, threading.Condition()
 
 
 class Chat(BaseHTTPRequestHandler):
@@ -32,6 +33,8 @@ class Chat(BaseHTTPRequestHandler):
             SEEN["now"] += 1
             SEEN["most"] = max(SEEN["most"], SEEN["now"])
             busy = SEEN["requests"] <= RULES.get("busy", 0)
+            LOCK.notify_all()
+            LOCK.wait_for(lambda: busy or SEEN["most"] >= RULES.get("meet", 1), timeout=20)
         try:
             self.answer(body, busy)
         finally:

@@ -297,7 +297,7 @@ def chat(tmp_path):
 
 def test_an_endpoint_teaches_and_is_paid_once(workspace, tmp_path, chat, monkeypatch):
     monkeypatch.setenv("CHAT_KEY", "s3cret")
-    url, seen = chat(busy=3, key="s3cret", strange=["leak"])
+    url, seen = chat(busy=3, key="s3cret", strange=["leak"], meet=2)
     rows = list(sayings(16, 120, test=40))
     workspace.add("few", written(tmp_path / "few.csv", rows))
     words = [f"method.url={url}", "method.key=CHAT_KEY", "method.parallel=3", "method.prompt='How is the machine?'"]
