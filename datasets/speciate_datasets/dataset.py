@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -19,7 +20,8 @@ from speciate_datasets.store import KEY, Store, to_rows
 from speciate_datasets.stored import row_hash
 from speciate_datasets.versions import added_since, table_of
 
-FEATURE_ROWS = 2048  # computed, then kept, before the next: what a killed run does not lose
+FEATURE_ROWS = 2048  # computed at a time
+KEPT_SECONDS, KEPT_BYTES = 20.0, 64 << 20  # of computing until it is kept: each time costs a look at every row
 CONTENT_BYTES = 64 << 20  # of rows whose content is in memory at once
 
 
@@ -130,15 +132,27 @@ class LanceDataset:
         column = f"features_{key}"
         out = np.zeros((len(rows), width), dtype=np.float32)
         missing = self._read(column, rows, out)
-        for cut in self._parts([rows[i] for i in missing]):
-            part = missing[cut]
-            out[part] = compute(self.filled([rows[i] for i in part]))
-            _refuse_nan(out[part], [rows[i] for i in part])
-            vectors = pa.FixedSizeListArray.from_arrays(pa.array(out[part].ravel()), width)
-            schema = pa.schema([KEY, pa.field(column, vectors.type)])
-            ids = pa.array([rows[i]["id"] for i in part])
-            self.store.merge(self._table, pa.table([ids, vectors], schema=schema), insert=False)
+        kept, done, since = 0, 0, time.monotonic()
+        try:
+            for cut in self._parts([rows[i] for i in missing]):
+                part = missing[cut]
+                out[part] = compute(self.filled([rows[i] for i in part]))
+                _refuse_nan(out[part], [rows[i] for i in part])
+                done = cut.stop
+                if time.monotonic() - since > KEPT_SECONDS or (done - kept) * out[0].nbytes > KEPT_BYTES:
+                    self._keep(column, rows, missing[kept:done], out)
+                    kept, since = done, time.monotonic()
+        finally:  # whatever ends it, what was computed is not lost
+            self._keep(column, rows, missing[kept:done], out)
         return out
+
+    def _keep(self, column: str, rows: Sequence[Row], places: NDArray[np.intp], out: NDArray[np.float32]) -> None:
+        if not len(places):
+            return
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(out[places].ravel()), out.shape[1])
+        schema = pa.schema([KEY, pa.field(column, vectors.type)])
+        ids = pa.array([rows[i]["id"] for i in places])
+        self.store.merge(self._table, pa.table([ids, vectors], schema=schema), insert=False)
 
     def _read(self, column: str, rows: Sequence[Row], out: NDArray[np.float32]) -> NDArray[np.intp]:
         """Fill in the vectors that are kept; the positions of the rows that have none."""

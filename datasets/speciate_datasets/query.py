@@ -118,10 +118,10 @@ class Dataset:
     def similar(self, to: str | Row | Sequence[float], k: int = 10, base: str = "") -> Dataset:
         """The k rows nearest to a row (itself, or its id) or to a vector, nearest first, with a `score` (cosine)."""
         scan = self._start("similar")
-        row_id = to if isinstance(to, str) else to.get("id", "") if isinstance(to, dict) else ""
+        itself = None
         if isinstance(to, str | dict):
-            to = vector_of(scan, row_id, base)
-        return self._read(scan.chosen_by(Nearest(tuple(map(float, to)), k, base, row_id, self._newest())))
+            to, itself = vector_of(scan, to if isinstance(to, str) else to.get("id", ""), base)
+        return self._read(scan.chosen_by(Nearest(tuple(map(float, to)), k, base, itself, self._newest())))
 
     # --- reading --------------------------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ class Nearest:
     vector: tuple[float, ...]
     k: int
     base: str = ""
-    itself: str = ""  # a row's id, which is not among its own neighbours
+    itself: int | None = None  # the row id of a row, which is not among its own neighbours
     newest: bool = False
 
     says = ("score",)
@@ -93,7 +93,7 @@ class Nearest:
             query = table.search(list(self.vector), vector_column_name=column).distance_type("cosine").limit(n)
             return query.minimum_nprobes(PARTITIONS_READ).maximum_nprobes(0)
 
-        found = _best(scan, ask, "_distance", self, self.itself)
+        found = _best(scan, ask, "_distance", self)
         return found.set_column(1, "score", pc.subtract(pa.scalar(1, pa.float32()), found["score"]))
 
 
@@ -112,18 +112,18 @@ def vectors(scan: Scan, base: str) -> tuple[str, int]:
     raise UsageError(what if base else "there are vectors of several bases", f"there is: {names}", "name one as base")
 
 
-def vector_of(scan: Scan, row_id: str, base: str) -> list[float]:
-    """A row's vector, by its id."""
+def vector_of(scan: Scan, row_id: str, base: str) -> tuple[list[float], int]:
+    """A row's vector, by its id; and its row id."""
     column, _ = vectors(scan, base)
     if not row_id.isalnum():
         raise UsageError(f"no row has the id {row_id!r}", "ids are letters and digits", "give a row, or its id")
-    query = scan.store.open(scan.table).search().where(f"id = '{row_id}'").select([column]).limit(1)
-    found = query.to_arrow()[column].to_pylist()
+    query = scan.store.open(scan.table).search().where(f"id = '{row_id}'").select([column]).with_row_id(True)
+    found = query.limit(1).to_arrow().to_pylist()
     if not found:
         raise UsageError(f"no row has the id {row_id!r}", "", "give a row, or its id")
-    if found[0] is None:
+    if found[0][column] is None:
         raise SpeciateError(f"row {row_id} has no vector yet", "it was added after the last run", "run a recipe again")
-    return list(found[0])
+    return found[0][column], found[0][ROW_ID]
 
 
 def index(scan: Scan, column: str, kind: Any) -> None:
@@ -131,10 +131,9 @@ def index(scan: Scan, column: str, kind: Any) -> None:
     if _fresh(scan.store.open(scan.table), column):
         return
     with scan.store.lock(scan.table):
-        table = scan.store.open(scan.table)
-        if not _fresh(table, column):  # nobody else made it while we waited
+        if not _fresh(scan.store.open(scan.table), column):  # nobody else made it while we waited
             with scan.store.commit(scan.table):
-                table.create_index(column, config=kind, replace=True)
+                scan.store.raw(scan.table).create_index(column, config=kind, replace=True)
 
 
 def _fresh(table: Any, column: str) -> bool:
@@ -145,7 +144,7 @@ def _fresh(table: Any, column: str) -> bool:
     return False
 
 
-def _best(scan: Scan, ask: Callable[[int], Any], by: str, wanted: Words | Nearest, itself: str = "") -> pa.Table:
+def _best(scan: Scan, ask: Callable[[int], Any], by: str, wanted: Words | Nearest) -> pa.Table:
     """The k best that count, best first. Filters go into the search where the newest version says what the asked one
     says; else more are asked for until enough of them are among the rows meant."""
     if (k := wanted.k) < 1:
@@ -153,12 +152,15 @@ def _best(scan: Scan, ask: Callable[[int], Any], by: str, wanted: Words | Neares
     rows = int(scan.store.count(scan.table))
     inside = scan.plain and wanted.newest
     allowed = None if inside else scan.chosen()[ROW_ID]
-    n = k + bool(itself) if inside else AT_ONCE * k
+    itself = wanted.itself if isinstance(wanted, Nearest) else None
+    n = k + (itself is not None) if inside else AT_ONCE * k
     while True:
-        query = ask(n).select(["id", by]).with_row_id(True)
+        query = ask(n).select([by]).with_row_id(True)  # one more column would be looked up for each row: twice the time
         with scan.explained():
             found = (query.where(scan.filter, prefilter=True) if inside and scan.choices else query).to_arrow()
-        asked, found = found.num_rows, found.filter(pc.not_equal(found["id"], itself))
+        asked = found.num_rows
+        if itself is not None:
+            found = found.filter(pc.not_equal(found[ROW_ID], itself))
         mine = scan.among(found[ROW_ID]) if allowed is None else allowed  # a writer may be at work on the newest
         found = found.filter(pc.is_in(found[ROW_ID], mine))
         if found.num_rows >= k or asked < n or n >= rows:

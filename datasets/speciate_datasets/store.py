@@ -34,6 +34,7 @@ KEY = pa.field("id", pa.string(), nullable=False, metadata={b"lance-schema:unenf
 BLOB = {b"lance-encoding:blob": b"true"}  # metadata of a large_binary field that makes a blob column of it
 LOCK_SECONDS = 600
 SCANNED = 65_536  # rows at once
+HANDLES = 16  # of tables that are kept open
 DELETE_IDS = 2_000  # in one predicate
 MEND = "free some disk space or mend the permissions"
 
@@ -45,6 +46,7 @@ class Store:
         self.root = root
         self._locks: dict[str, FileLock] = {}
         self._sums: dict[str, Sums] = {}
+        self._handles: dict[tuple[str, int], tuple[tuple[int, int], Any]] = {}  # and which manifest each has read
 
     @cached_property
     def _db(self) -> Any:
@@ -63,16 +65,28 @@ class Store:
         return sorted(name for name in names if self.exists(name))
 
     def open(self, name: str, version: int | None = None) -> Any:
-        """A table handle, pinned when a version is given; never one that Lance might choke on."""
+        """A table handle to read this version with, or the newest; never one that Lance might choke on."""
         self.settle(name)
         sums = self.sums(name)
-        for at in {*([] if version is None else [version]), *sums.versions()[:1]}:
-            if why := self.damage(name, at):
+        newest = next(iter(sums.versions()), None)
+        wanted = newest if version is None else version
+        for at in {wanted, newest}:
+            if at is not None and (why := self.damage(name, at)):
                 do = f"type `speciate fsck`, or use another version than {at}"
                 raise SpeciateError(f"cannot open version {at} of {name}", why, do)
-        table = self._db.open_table(name)
-        if version is not None:
+        return self._db.open_table(name) if wanted is None else self._handle(name, wanted)
+
+    def _handle(self, name: str, version: int) -> Any:
+        """The same one as long as the version is the same, with what it has read of the table so far."""
+        found = (self.sums(name).folder / manifest_of(version)).stat()
+        manifest = found.st_ino, found.st_mtime_ns
+        known, table = self._handles.pop((name, version), (None, None))
+        if known != manifest:
+            table = self._db.open_table(name)
             table.checkout(version)
+        self._handles[name, version] = manifest, table
+        if len(self._handles) > HANDLES:
+            del self._handles[next(iter(self._handles))]
         return table
 
     def damage(self, name: str, version: int) -> str:
