@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import lightning
 import pyarrow as pa
 import pytest
 import torch
@@ -10,9 +9,10 @@ import torch
 from speciate_datasets.loader import RowLoader
 from speciate_datasets.store import KEY, Store
 from speciate_trainers.data import RowData
+from speciate_trainers.lightning import pl
 
 
-class Seen(lightning.LightningModule):
+class Seen(pl.LightningModule):
     """Learns nothing much; remembers the rows."""
 
     def __init__(self, stop=None):
@@ -41,9 +41,9 @@ def fit(tmp_path):
         def rows(split):
             return lambda: RowLoader(dataset, split, 8, columns=["text"], decode=dict, **options)
 
-        saver = lightning.pytorch.callbacks.ModelCheckpoint(tmp_path / "saved", every_n_train_steps=3, save_top_k=-1)
+        saver = pl.callbacks.ModelCheckpoint(tmp_path / "saved", every_n_train_steps=3, save_top_k=-1)
         quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
-        trainer = lightning.Trainer(max_epochs=2, accelerator="cpu", callbacks=[saver], **quiet)
+        trainer = pl.Trainer(max_epochs=2, accelerator="cpu", callbacks=[saver], **quiet)
         trainer.fit(model, RowData(rows("train")), ckpt_path=checkpoint, weights_only=True)
         return model.seen
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 
 from speciate import SpeciateError
 from speciate.files import sync
+from speciate_trainers.lightning import CheckpointIO
 
 __all__ = ["KEPT", "Durable", "newest", "write"]
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-import lightning
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -14,6 +13,7 @@ from torch import Tensor
 from speciate import Row, Sample
 from speciate.contracts import Loader
 from speciate.task import Task
+from speciate_trainers.lightning import pl
 
 __all__ = ["Batch", "Collate", "RowData", "Seen"]
 
@@ -91,7 +91,7 @@ class Seen:
         return self.task.seen(*pair, self.augment, rng)
 
 
-class RowData(lightning.LightningDataModule):  # type: ignore[misc]
+class RowData(pl.LightningDataModule):  # type: ignore[misc]
     """Training rows. Lightning keeps the loader's place itself, in every checkpoint; it must not put a
     sampler of its own in their way: `Trainer(use_distributed_sampler=False)` says so, and so does having no sampler."""
 

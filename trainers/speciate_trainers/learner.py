@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
-from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 
 from speciate import SpeciateError
 from speciate.task import Task
 from speciate_trainers.data import Batch
+from speciate_trainers.lightning import ModelParallelStrategy, pl
 from speciate_trainers.options import TrainOptions
 from speciate_trainers.sharded import blocks, like, whole
 

@@ -12,9 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import torch
-from lightning.pytorch.strategies import ModelParallelStrategy
 
 from speciate import Job, SpeciateError, UsageError, world
 from speciate.contracts import Loader
@@ -22,6 +20,7 @@ from speciate.task import Examples
 from speciate_trainers.checkpoint import Durable, newest
 from speciate_trainers.data import Collate, RowData, Seen
 from speciate_trainers.learner import Learner
+from speciate_trainers.lightning import ModelParallelStrategy, pl
 from speciate_trainers.options import TrainOptions
 from speciate_trainers.watch import Keep, Watch
 

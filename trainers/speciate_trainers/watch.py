@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from speciate import Job
 from speciate.budget import Budget
 from speciate.errors import Stopped
 from speciate_trainers.learner import Learner
+from speciate_trainers.lightning import pl
 
 __all__ = ["Keep", "Watch", "judged"]
 
