@@ -22,7 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from speciate import SpeciateError
-from speciate_datasets.lance import lancedb
+from speciate_datasets.lance import lancedb, reading
 from speciate_datasets.manifest import data_files
 
 ADDRESS, ROW_ID = "_rowaddr", "_rowid"
@@ -105,7 +105,8 @@ class Blobs:
             return found
         batch = np.cumsum(self.size[positions]) // GENERAL_BYTES
         for part in np.split(positions, np.flatnonzero(np.diff(batch)) + 1):
-            found += _views(self._table.fetch_blobs(self.column, self._ids[part].tolist()))
+            with reading(self._table.name):
+                found += _views(self._table.fetch_blobs(self.column, self._ids[part].tolist()))
         return found
 
     def _direct(self, positions: NDArray[np.intp], parts: list[memoryview]) -> None:

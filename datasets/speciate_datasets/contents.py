@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from speciate_datasets.blobs import ADDRESS, ROW_ID, Blobs, is_blob
 from speciate_datasets.blobs import field as blob_field
+from speciate_datasets.lance import reading
 
 if TYPE_CHECKING:
     from speciate_datasets.store import Store
@@ -69,7 +70,8 @@ class Contents:
     def _rows(self) -> pa.Table:
         """Where each blob lies, ordered by id."""
         query = self._table.search().select(["id", *self.columns, ADDRESS]).with_row_id(True)
-        there = query.limit(None).to_arrow()
+        with reading(self._name):
+            there = query.limit(None).to_arrow()
         return there.take(pc.sort_indices(there["id"])).combine_chunks()
 
     @cached_property

@@ -10,7 +10,11 @@ from typing import Any
 
 import pydantic
 
-__all__ = ["FTS", "IvfFlat", "lancedb"]
+from speciate import SpeciateError
+
+__all__ = ["FTS", "IvfFlat", "lancedb", "reading"]
+
+PANIC = "RustPanic"  # a class that no package has under a name
 
 
 @contextmanager
@@ -40,3 +44,15 @@ def _later() -> Iterator[None]:
 with _later():
     import lancedb  # noqa: TID251  (what else of it is wanted in this room is imported from here)
     from lancedb.index import FTS, IvfFlat  # noqa: TID251
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Whatever Lance says of a file that it cannot read, in our words."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError | RuntimeError | ValueError) and type(error).__name__ != PANIC:
+            raise
+        said = str(error).splitlines()[0][:300]
+        raise SpeciateError(f"cannot read {name}", said, "type `speciate fsck`, or use another version") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -21,6 +22,7 @@ from speciate import SpeciateError, UsageError
 from speciate.errors import unknown
 from speciate_datasets import references
 from speciate_datasets.blobs import ADDRESS, ROW_ID, is_blob
+from speciate_datasets.lance import reading
 from speciate_datasets.store import Store
 
 BATCH = 8192  # rows
@@ -157,7 +159,8 @@ class Scan:
         own = [name for name in columns if name in table.schema.names and name not in chosen.column_names]
         for start in range(0, chosen.num_rows, size):
             part = chosen.slice(start, size).combine_chunks()
-            there = taken(table, part[ROW_ID], own)
+            with reading(self.table):
+                there = taken(table, part[ROW_ID], own)
             for name in part.column_names:
                 if name != ROW_ID:
                     there = there.append_column(name, part[name])
@@ -167,8 +170,10 @@ class Scan:
         query = table.search().select(list(columns)).with_row_id(True)
         return query.where(self.filter) if self.choices else query
 
-    def explained(self) -> Explained:
-        return Explained(self.filter, self.schema)
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        with reading(self.table), Explained(self.filter, self.schema):
+            yield
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from speciate import Row, SpeciateError, UsageError
 from speciate_datasets import contents, mend
 from speciate_datasets.blobs import field as blob_field
 from speciate_datasets.contents import Contents, parted, stored
-from speciate_datasets.lance import lancedb
+from speciate_datasets.lance import lancedb, reading
 from speciate_datasets.sums import Sums, manifest_of
 
 __all__ = ["BLOB", "KEY", "Store", "to_rows"]
@@ -115,7 +115,7 @@ class Store:
 
     def scan(self, name: str, columns: Sequence[str] | None = None, version: int | None = None) -> pa.Table:
         query = self.open(name, version).search()
-        with _reading(name):
+        with reading(name):
             query = (query.select(list(columns)) if columns else query).limit(None)
             return query.to_batches(SCANNED).read_all()  # small batches are put together sooner than large ones
 
@@ -257,16 +257,6 @@ def _said(error: Exception) -> str:
     """What the system said, without the place in Lance's source."""
     found = re.search(r"\b[A-Z][a-z ]+ \(os error \d+\)", str(error))
     return found.group() if found else str(error)
-
-
-@contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """Whatever Lance says of a file that it cannot read, in our words; a panic of its threads comes as RuntimeError."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        said = str(error).splitlines()[0][:300]
-        raise SpeciateError(f"cannot read {name}", said, "type `speciate fsck`, or use another version") from error
 
 
 def _complete(rows: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from speciate import SpeciateError
 from speciate_datasets import blobs, manifest
 from speciate_datasets.blobs import Blobs, Buffers
-from speciate_datasets.store import KEY, Store
+from speciate_datasets.store import BLOB, KEY, Store
 
 SIZES = [None, 0, 1, 1000, 65_535, 65_536, 65_537, 100_000, 100_000, 5_000_000]
 
@@ -156,3 +157,22 @@ def test_memory_is_used_again_only_when_nobody_looks_at_it():
     assert all(buffers.take(1000).ctypes.data != where for _ in range(20))
     del view
     assert buffers.take(1000).ctypes.data == where
+
+
+def test_lance_panics_are_errors_of_ours(tmp_path):
+    """Over some bits of a data file Lance panics, which nobody could make sense of."""
+    ids = [f"{n:032x}" for n in range(5)]
+    whole = [None, b"", b"a", b"b" * 1000, b"c" * 60_000]
+    schema = pa.schema([KEY, pa.field("content", pa.large_binary(), metadata=BLOB)])
+    Store(tmp_path).merge("dataset.d", pa.table([ids, whole], schema=schema), insert=True)
+    (path,) = (tmp_path / "lance" / "content.d.lance" / "data").glob("*.lance")
+    data = path.read_bytes()
+    answers = []
+    for place in [*range(0, 61_000, 15_000), *range(62_000, len(data), max(1, (len(data) - 62_000) // 60))]:
+        path.write_bytes(data[:place] + bytes([data[place] ^ 16]) + data[place + 1 :])
+        try:
+            answers.append(Store(tmp_path).contents("dataset.d").read("content", pa.array(ids)).to_pylist() == whole)
+        except SpeciateError as error:
+            assert "content.d" in f"{error.asked} {error.exists}"
+            answers.append("refused")
+    assert {True, False, "refused"} == set(answers), answers  # the hash of a row tells what is false
