@@ -5,6 +5,7 @@ So a file that turns out to be damaged on its last line leaves nothing behind, a
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -73,7 +74,9 @@ class Spool:
         return Tables(self._tables, self._file, self._streams)
 
     def file(self) -> tuple[IO[bytes], int]:
-        """All of it as a file of so many streams, to hand to another process."""
+        """All of it as a file of so many streams, to hand to another process: in memory, unless it was too much."""
+        if self._file is None and hasattr(os, "memfd_create"):
+            self._file = os.fdopen(os.memfd_create("speciate"), "w+b")
         for table in self._tables:
             self._write(table)
         file = self._open()

@@ -193,23 +193,17 @@ def _hashed(values: Mapping[str, Any]) -> Parts:
 
 
 def _hashes(content: Parts, others: Parts) -> dict[str, str]:
-    """Of the content, and of all. Where the names of the content come first, it is read once for both."""
-    if not others or max(content) > min(others):
-        return {"id": _hash(content), "digest": _hash(others | content)}
-    first = _state(content)
-    return {"id": first.hexdigest(), "digest": _state(others, first.copy()).hexdigest()}
+    """Of the content, and of that with all the others: content is long, so it is read once."""
+    row_id = _hash(content)
+    return {"id": row_id, "digest": _hash(others | _hashed({"id": row_id}))}
 
 
 def _hash(parts: Parts) -> str:
-    return str(_state(parts).hexdigest())
-
-
-def _state(parts: Parts, state: Any = None) -> Any:
-    state = state or hashlib.blake2b(digest_size=16)
+    state = hashlib.blake2b(digest_size=16)
     for name in sorted(parts):
         for part in parts[name]:
             state.update(part)
-    return state
+    return state.hexdigest()
 
 
 def schema_of(reader: Reader) -> dict[str, pa.DataType]:

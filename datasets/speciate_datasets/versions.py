@@ -139,9 +139,8 @@ def edited(store: Store, name: str, rows: pa.Table, content: Sequence[str]) -> p
         raise UsageError(f"cannot edit {', '.join(sorted(wrong)) if 'id' in rows.column_names else 'rows'}", exists)
     table = table_of(name)
     schema = store.schema(table)
-    said = [field.name for field in schema if _is_said(field)]
-    plain = [column for column in said if not is_blob(schema.field(column))]
-    there = store.scan(table, ["id", "digest", *plain])
+    said = [field.name for field in schema if _is_said(field) and field.name not in content]
+    there = store.scan(table, ["id", "digest", *said])
     known(store, name, rows["id"].to_pylist())
     at = pc.index_in(rows["id"].combine_chunks(), there["id"].combine_chunks())
     if pc.count_distinct(rows["id"]).as_py() != rows.num_rows:
@@ -152,8 +151,7 @@ def edited(store: Store, name: str, rows: pa.Table, content: Sequence[str]) -> p
         whole = (
             whole.append_column(column, rows[column]) if place < 0 else whole.set_column(place, column, rows[column])
         )
-    blobs = [column for column in said if column not in plain]
-    digests = pa.array([_digest(row, blobs) for row in whole.drop_columns(_unsaid(whole)).to_pylist()], pa.string())
+    digests = pa.array([_digest(row) for row in whole.drop_columns(_unsaid(whole)).to_pylist()], pa.string())
     fields = [KEY, pa.field("digest", pa.string())]
     others = [column for column in rows.column_names if column != "id"]
     fields += [schema.field(c) if c in schema.names else rows.schema.field(c) for c in others]
@@ -214,17 +212,19 @@ def _unsaid(table: pa.Table) -> list[str]:
     return [column for column in table.column_names if column == "split"]
 
 
-def _digest(row: Mapping[str, Any], blobs: Sequence[str]) -> str:
+def _digest(row: Mapping[str, Any]) -> str:
     """In its first half what the file said, which is all that an add compares: so an edit wins until the file says
-    something else. In its second half what the row says now; a blob is told by the row's id, which is a hash of it."""
-    said = {k: value for k, value in row.items() if k not in ("id", "digest") and (value is not None or k == "label")}
-    return str(row["digest"])[:16] + row_hash({**said, **dict.fromkeys(blobs, row["id"])})[16:]
+    something else. In its second half what the row says now."""
+    said = {k: value for k, value in row.items() if k != "digest" and (value is not None or k == "label")}
+    return str(row["digest"])[:16] + row_hash(said)[16:]
 
 
 def _is_said(field: pa.Field) -> bool:
-    """Whether a column is part of what a row says: its digest covers it."""
+    """Whether a column is part of what a row says beside its content: its digest covers it."""
     ours = field.name in STORE_COLUMNS and field.name not in ("label", "group")
-    return not (ours or pa.types.is_fixed_size_list(field.type) or pa.types.is_fixed_size_binary(field.type))
+    return not (
+        ours or is_blob(field) or pa.types.is_fixed_size_list(field.type) or pa.types.is_fixed_size_binary(field.type)
+    )
 
 
 def _differs(old: pa.ChunkedArray, was: Places, new: pa.ChunkedArray, both: Places) -> NDArray[np.bool_]:

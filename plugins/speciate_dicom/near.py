@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from speciate import Row
 from speciate_dicom.container import Volume
+from speciate_dicom.fields import Fields
 from speciate_dicom.files import quietly
 from speciate_dicom.pictures import shown
 from speciate_dicom.resample import fitted, shrunk
@@ -22,6 +24,7 @@ from speciate_dicom.slices import opened
 __all__ = ["looks", "pictures", "volumes"]
 
 SIDE, LOW = 32, 16  # pixels that are looked at, and frequencies that are kept
+ENOUGH = 8 * SIDE  # pixels a side that these are made of
 Floats = NDArray[np.float32]
 
 
@@ -35,8 +38,18 @@ def pictures(rows: Sequence[Row]) -> NDArray[np.uint8]:
 def _grey(blob: bytes) -> Floats:
     """What a viewer shows of a picture; of one in colours, its red."""
     data, array = opened(blob)
+    if array.dtype.kind in "iu" and Fields(data).text("PhotometricInterpretation").startswith("MONOCHROME"):
+        array = _binned(array, max(1, min(array.shape) // ENOUGH))
     seen = shown(array, data, "auto")
     return (seen if seen.ndim == 2 else seen[:, :, 0]).astype(np.float32)
+
+
+def _binned(array: NDArray[Any], step: int) -> NDArray[Any]:
+    """The mean of every few pixels, so that a large picture costs little more than a small one."""
+    height, width = (size - size % step for size in array.shape)
+    rows = np.add.reduce([array[i:height:step, :width] for i in range(step)], dtype=np.int32)
+    found = np.add.reduce([rows[:, i::step] for i in range(step)]) // step**2
+    return np.asarray(found, dtype=array.dtype)
 
 
 def volumes(rows: Sequence[Row]) -> NDArray[np.uint8]:

@@ -109,11 +109,11 @@ def _range(values: NDArray[Any], header: Header, options: ImageOptions) -> tuple
     if options.deep == "full":
         lowest = np.iinfo(values.dtype).min if values.dtype.kind == "i" and header.bits < 32 else 0
         return float(lowest), float(_full(values.dtype, header.bits))
-    some = values.reshape(-1)[:: max(1, values.size // SAMPLED)].astype(np.float64)
-    some = some[np.isfinite(some)]
-    if not len(some):
-        return 0.0, 1.0
-    with np.errstate(all="ignore"):  # float files may hold numbers whose difference is no number
+    with np.errstate(all="ignore"):  # float files may hold what is no number, or numbers whose difference is none
+        some = values.reshape(-1)[:: max(1, values.size // SAMPLED)].astype(np.float64)
+        some = some[np.isfinite(some)]
+        if not len(some):
+            return 0.0, 1.0
         low, high = np.percentile(some, (0.1, 99.9))
     return (float(low), float(high)) if high > low else (float(some.min()), float(some.max()))
 
