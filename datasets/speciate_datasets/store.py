@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -47,6 +48,7 @@ class Store:
         self._locks: dict[str, FileLock] = {}
         self._sums: dict[str, Sums] = {}
         self._handles: dict[tuple[str, int], tuple[tuple[int, int], Any]] = {}  # and which manifest each has read
+        self._guard = threading.Lock()
 
     @cached_property
     def _db(self) -> Any:
@@ -80,13 +82,14 @@ class Store:
         """The same one as long as the version is the same, with what it has read of the table so far."""
         found = (self.sums(name).folder / manifest_of(version)).stat()
         manifest = found.st_ino, found.st_mtime_ns
-        known, table = self._handles.pop((name, version), (None, None))
+        known, table = self._handles.get((name, version), (None, None))
         if known != manifest:
             table = self._db.open_table(name)
             table.checkout(version)
-        self._handles[name, version] = manifest, table
-        if len(self._handles) > HANDLES:
-            del self._handles[next(iter(self._handles))]
+            with self._guard:
+                self._handles[name, version] = manifest, table
+                for oldest in list(self._handles)[:-HANDLES]:
+                    del self._handles[oldest]
         return table
 
     def damage(self, name: str, version: int) -> str:
