@@ -89,7 +89,8 @@ def flips(root, place):
         copy = damaged(Path(root), Path(place), path, int(bit))
         found = {"training": refuses(copy, truth), "fsck": complains(copy)}
         if int(full):
-            found["full"] = bool(speciate.open(copy, quiet=True).engine.fsck()["damaged"])
+            damage = speciate.open(copy, quiet=True).engine.fsck()["damaged"]
+            found["full"] = bool(damage) or (copy / "lost+found").exists()  # moved aside, with a word, by who read it
         say(json.dumps(found))
 
 
