@@ -3,6 +3,7 @@ quarantined with its reason and the rest goes on; a killed add is repeated and c
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ from speciate_datasets.together import READER, Keys, aliases, gathered, numbered
 COMMIT_ROWS, COMMIT_BYTES = 50_000, 64 << 20
 ALONE_BYTES = 16 << 20  # less than this is read sooner in this process than by others that have to start
 SMALL_BYTES = 1 << 20  # a file, on average: so short that it pays to read some of them here
+LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -221,6 +223,8 @@ class Ingest:
             if fresh.num_rows or changed.num_rows:
                 self._known.settle(found.places[found.changed], changed["digest"])
                 self._kept = None
+        del rows, fresh, changed
+        _give_back()
 
     def _placed(self) -> Splits:
         """Splits that know the table's rows."""
@@ -242,6 +246,13 @@ class Ingest:
             marks["uri"] = marked(file)
         schema = pa.schema([KEY, *(pa.field(n, kinds[n], metadata=marks.get(n)) for n in names if n != "id")])
         return pa.concat_tables([_shaped(table, schema) for table in self._pending]).combine_chunks()
+
+
+def _give_back() -> None:
+    """Arrow and the C library keep what was freed, for later. Commits are rare and large, so it goes back."""
+    pa.default_memory_pool().release_unused()
+    if hasattr(LIBC, "malloc_trim"):
+        LIBC.malloc_trim(0)
 
 
 def _shaped(table: pa.Table, schema: pa.Schema) -> pa.Table:
