@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 
 from speciate import Row, SpeciateError, UsageError
@@ -178,14 +179,16 @@ class Store:
             merge.execute(rows, on_bad_vectors="null")  # a new row has no vector yet
 
     def _keep(self, name: str, content: pa.Table) -> None:
+        """Content that is not there yet: merging would read all that comes once more."""
         with self.commit(name, content.nbytes):
-            table = (
-                self._db.open_table(name)
-                if self.exists(name)
-                else self._db.create_table(name, schema=stored(content.schema))
-            )
+            if not self.exists(name):
+                self._db.create_table(name, schema=stored(content.schema))
+            table = self._db.open_table(name)
+            there = table.search().select(["id"]).limit(None).to_arrow()["id"].combine_chunks()
+            fresh = pc.invert(pc.is_in(content["id"], value_set=there))
+            content = content if pc.all(fresh).as_py() else content.filter(fresh)
             if content.num_rows:
-                table.merge_insert("id").when_not_matched_insert_all().execute(content)
+                table.add(content)
 
     def append(self, name: str, rows: pa.Table) -> None:
         with self.commit(name, rows.nbytes):
