@@ -3,7 +3,6 @@ quarantined with its reason and the rest goes on; a killed add is repeated and c
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from speciate.contracts import Progress, Quarantined, Reader
 from speciate_datasets.keep import sweep
 from speciate_datasets.known import Known, Mask
 from speciate_datasets.labels import FOLDERS, Gaps, Labels
+from speciate_datasets.lance import LIBC
 from speciate_datasets.names import Names, source_names
 from speciate_datasets.pool import Pool, Shared, jobs_here
 from speciate_datasets.reading import Chunk, Local, Outcome, chunks_of
@@ -33,7 +33,6 @@ from speciate_datasets.together import READER, Keys, aliases, gathered, numbered
 COMMIT_ROWS, COMMIT_BYTES = 50_000, 64 << 20
 ALONE_BYTES = 16 << 20  # less than this is read sooner in this process than by others that have to start
 SMALL_BYTES = 1 << 20  # a file, on average: so short that it pays to read some of them here
-LIBC = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)

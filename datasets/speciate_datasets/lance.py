@@ -1,8 +1,12 @@
 """lancedb, imported in half the time: its client for servers, which nobody here asks, has hundreds of calls whose
-arguments pydantic would prepare to check, 1.3 s in each process. Each is prepared when it is first made instead."""
+arguments pydantic would prepare to check, 1.3 s in each process. Each is prepared when it is first made instead.
+
+And in half the memory: Lance works in many threads, to each of which the C library gives an arena of its own, which
+keeps what was freed in it. Two arenas do (300,000 texts: 380 MB after the add instead of 530)."""
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +16,7 @@ import pydantic
 
 from speciate import SpeciateError
 
-__all__ = ["FTS", "IvfFlat", "lancedb", "reading"]
+__all__ = ["FTS", "LIBC", "IvfFlat", "lancedb", "reading"]
 
 PANIC = "RustPanic"  # a class that no package has under a name
 
@@ -40,6 +44,10 @@ def _later() -> Iterator[None]:
     finally:
         pydantic.validate_call = now
 
+
+LIBC = ctypes.CDLL(None)
+if hasattr(LIBC, "mallopt"):  # as MALLOC_ARENA_MAX says it, before there are threads
+    LIBC.mallopt(-8, 2)
 
 with _later():
     import lancedb  # noqa: TID251  (what else of it is wanted in this room is imported from here)
