@@ -13,14 +13,13 @@ def speciate_formats() -> list[Format]:
     whole, single = "series of DICOM files as volumes, de-identified", "DICOM files as pictures, one a slice or frame"
     series = Format("dicom", whole, VOLUME, KNOWN, f"{HERE}.volumes:DicomReader", MAGIC, options.DicomOptions)
     slices = Format("dicom-slices", single, IMAGE, KNOWN, f"{HERE}.slices:SliceReader", MAGIC, options.SliceOptions)
-    series = replace(series, together=f"{HERE}.geometry:key_of")
-    return [_both(series, "volume"), _both(slices, "picture")]
+    return [_both(replace(series, together=f"{HERE}.geometry:key_of"), "volume"), _both(slices, "picture")]
 
 
 def _both(one: Format, view: str) -> Format:
     one = replace(one, magic_at=128, requires=("pydicom",), install=EXTRA, near=Near(f"{HERE}.near:{view}s", 0.7))
     one = replace(one, example=f"{HERE}.example:write", pseudonym=f"{HERE}.secret:pseudonyms")
-    one = replace(one, demo=f"{HERE}.demo:levels")  # slices, whichever of the two is asked
+    one = replace(one, demo=f"{HERE}.demo:levels")  # slices, whichever is asked
     return replace(one, preview=f"{HERE}.views:{view}", augment=f"{HERE}.views:augmented_{view}")
 
 
