@@ -8,6 +8,7 @@ is bounded: the first few rows of each tag stand for the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -42,11 +43,9 @@ class Index:
         first, self.count = self.count, self.count + len(signatures)
         if self.count > len(self.tags):
             room = max(self.count, 2 * len(self.tags))
-            self._rows = np.concatenate(
-                [self._rows, np.empty((room - len(self._rows), *self._rows.shape[1:]), np.uint8)]
-            )
-            self._keys = np.hstack([self._keys, np.empty((len(self._keys), room - len(self.tags)), np.uint32)])
-            self.tags = np.concatenate([self.tags, np.empty(room - len(self.tags), np.uint8)])
+            self._rows = _with_room(self._rows, (room, self._rows.shape[1]))
+            self._keys = _with_room(self._keys, (len(self._keys), room))
+            self.tags = _with_room(self.tags, (room,))
         self._rows[first : self.count] = signatures
         self.tags[first : self.count] = tags
         for start in range(first, self.count, KEYED):
@@ -113,6 +112,13 @@ class Index:
         found = np.flatnonzero(self._marked[keys >> shift])
         self._marked[wanted >> shift] = False
         return found
+
+
+def _with_room(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The same in a larger one; what nothing is written to takes no memory yet."""
+    larger = np.empty(shape, dtype=array.dtype)
+    larger[tuple(map(slice, array.shape))] = array
+    return larger
 
 
 def join(roots: Numbers, one: Numbers, two: Numbers) -> None:
