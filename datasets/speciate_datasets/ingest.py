@@ -83,6 +83,8 @@ class Ingest:
                 self._commit()
         finally:
             source.close()
+        del self._known  # some 300 bytes a row, which what follows may need
+        self._splits = None
 
     def _listed(self, files: Sequence[Path]) -> list[File]:
         """The files, those that are one thing together, with what a label file says of each."""
