@@ -21,7 +21,7 @@ from speciate_datasets import engine, ingest, spool
 ingest.COMMIT_ROWS, spool.ROWS = 100, 50
 for module in list(sys.modules.values()):
     if hasattr(module, "FEATURE_ROWS"):
-        module.FEATURE_ROWS = 64
+        module.FEATURE_ROWS, module.KEPT_SECONDS = 64, 0.0
 where, count = sys.argv.pop(1), int(sys.argv.pop(1))
 module, _, names = where.partition(":")
 owner = importlib.import_module(module)
