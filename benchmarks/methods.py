@@ -100,7 +100,10 @@ def main():
         lines += ["| --- | --- | --- | --- | --- | --- | --- | --- |"]
         with tempfile.TemporaryDirectory() as folder:
             lines.append(compare(name, chosen.seeds, Path(folder)))
-        lines += ["", f"{chosen.seeds} seeds, on rows that were never learnt from; the probe has no seed to vary."]
+        beside = "the probe has none"
+        if name == "residues":
+            beside = "in place of a probe a head on the base as it is, of one seed"
+        lines += ["", f"{chosen.seeds} seeds, on rows that were never learnt from; {beside}."]
         record(f"Training the base, against the probe: {name}", lines, chosen.dry)
 
 

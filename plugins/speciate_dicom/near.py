@@ -39,15 +39,18 @@ def _grey(blob: bytes) -> Floats:
     """What a viewer shows of a picture; of one in colours, its red."""
     data, array = opened(blob)
     if array.dtype.kind in "iu" and Fields(data).text("PhotometricInterpretation").startswith("MONOCHROME"):
-        array = _binned(array, max(1, min(array.shape) // ENOUGH))
+        array = _binned(array, min(array.shape) // ENOUGH)
     seen = shown(array, data, "auto")
     return (seen if seen.ndim == 2 else seen[:, :, 0]).astype(np.float32)
 
 
 def _binned(array: NDArray[Any], step: int) -> NDArray[Any]:
     """The mean of every few pixels, so that a large picture costs little more than a small one."""
+    if step < 2:
+        return array
     height, width = (size - size % step for size in array.shape)
-    rows = np.add.reduce([array[i:height:step, :width] for i in range(step)], dtype=np.int32)
+    enough = np.int64 if array.itemsize > 2 else np.int32
+    rows = np.add.reduce([array[i:height:step, :width] for i in range(step)], dtype=enough)
     found = np.add.reduce([rows[:, i::step] for i in range(step)]) // step**2
     return np.asarray(found, dtype=array.dtype)
 

@@ -11,6 +11,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 from speciate import SpeciateError, UsageError
 from speciate_dicom.example import body, picture, save
 from speciate_dicom.files import header
+from speciate_dicom.near import _binned
 from speciate_dicom.options import SliceOptions
 from speciate_dicom.pictures import windowed
 from speciate_dicom.slices import SliceReader, opened
@@ -160,3 +161,11 @@ def test_limits_are_asked_from_the_header(tmp_path):
     for window in ("40", "1,0", "a,b"):
         with pytest.raises(UsageError, match="window"):
             SliceReader(SliceOptions(window=window))
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "uint16", "int32", "uint32"])
+def test_the_mean_of_large_pixels_is_no_other_number(kind):
+    """Likeness is taken from the means of a few; doses have 32 bits."""
+    ends = np.iinfo(kind)
+    for value in (ends.min, ends.max):
+        assert (_binned(np.full((515, 601), value, kind), 2) == value).all()
