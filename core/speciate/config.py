@@ -23,6 +23,7 @@ __all__ = ["Config", "compose", "overrides_of", "recipes"]
 
 GROUPS: tuple[type[Base] | type[Method] | type[TaskKind], ...] = (Base, Method, TaskKind)
 _lock = threading.Lock()
+_stored: dict[tuple[str, str], type] = {}  # what Hydra knows already
 MAX_RECIPE_BYTES, MAX_ALIASES = 65_536, 20
 
 
@@ -171,14 +172,16 @@ def _store_options(catalog: Catalog) -> None:
     from hydra.core.config_store import ConfigStore
 
     store = ConfigStore.instance()
-    store.store("schema", RunSchema, provider="speciate")
+    if not _stored:
+        store.store("schema", RunSchema, provider="speciate")
     for kind in GROUPS:
         for declaration in catalog.all(kind):
-            named = make_dataclass(
-                "Options", [("name", str, field(default=declaration.name))], bases=(declaration.options,)
-            )
-            provider = catalog.plugin_of(declaration).name
-            store.store(declaration.name, named, group=kind.kind, provider=provider)
+            key, options = (kind.kind, declaration.name), declaration.options
+            if _stored.get(key) is not options:  # it takes a tenth of a second for all of them
+                named = make_dataclass("Options", [("name", str, field(default=declaration.name))], bases=(options,))
+                provider = catalog.plugin_of(declaration).name
+                store.store(declaration.name, named, group=kind.kind, provider=provider)
+                _stored[key] = options
 
 
 def _explain(catalog: Catalog, words: list[str], error: Exception) -> SpeciateError:

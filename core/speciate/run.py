@@ -108,7 +108,7 @@ class Run:
         self.engine.tag(self.dataset.name, self.dataset.version, f"run-{self.name}")
         with self.clock.stage("read"):
             train, dev, test = self._splits()
-        if self.method.features:
+        if self.method.features and self.kind.needs == "vector":
             with self.clock.stage("encode"):
                 self._encode_all(train, dev, test)
         with self.clock.stage("load"):

@@ -4,9 +4,10 @@ import importlib.util
 from types import MappingProxyType
 
 import made
+import numpy as np
 import pytest
 
-from speciate.testing import BaseContract, FormatContract
+from speciate.testing import BaseContract, FormatContract, MethodContract
 from speciate_pdb.options import StructureOptions
 from speciate_pdb.reader import StructureReader
 
@@ -61,3 +62,19 @@ class TestGraph(Mixed):
 @pytest.mark.skipif(importlib.util.find_spec("antiberty") is None, reason="antiberty is not installed")
 class TestAntiBERTy(Mixed):
     name = "antiberty"
+
+
+class TestProbeOfResidues(MethodContract):
+    name, base, base_options, tasks = "probe", "gnn-structure", MappingProxyType({"width": 16, "layers": 1}), ("tag",)
+
+    def labelled(self, folder, task, labels):
+        """Residues that helices, strands and loops like."""
+        rng, like = np.random.default_rng(0), {"H": "AELM", "E": "VIYF", "C": "GPNS"}
+        rows = []
+        for i in range(48):
+            label = labels[i % len(labels)]
+            sequence = "".join(rng.choice(list(like.get(letter, "DKRT"))) for letter in label)
+            rows.append(f">p{i} label={label}\n{sequence}\n")
+        path = folder / "easy.fasta"
+        path.write_text("".join(rows))
+        return [path]

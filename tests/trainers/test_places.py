@@ -336,7 +336,7 @@ def test_volumes_are_segmented(tmp_path):
     assert said["output"]["mask"]["size"] == [8, 16, 16]
 
 
-def test_residues_are_labelled(tmp_path):
+def chains_of_residues(folder):
     """Helices and strands that are built so, one after the other in a chain; a part of each is not known."""
     from speciate_pdb.example import backbone, pdb_text
 
@@ -349,9 +349,14 @@ def test_residues_are_labelled(tmp_path):
             chains.append(("".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), many)), backbone(kind, many)))
             label += letter * (many - 2) + "--"
         chains[1][1][...] += 40
-        (tmp_path / f"s{i}.pdb").write_text(pdb_text(chains))
+        (folder / f"s{i}.pdb").write_text(pdb_text(chains))
         rows.append(f"s{i}.pdb,{label}")
-    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    (folder / "labels.csv").write_text("\n".join(rows))
+    return rows
+
+
+def test_residues_are_labelled(tmp_path):
+    rows = chains_of_residues(tmp_path)
     workspace = speciate.open(tmp_path / "ws", quiet=True)
     workspace.add("ss", tmp_path, labels=tmp_path / "labels.csv", format="pdb")
     ran = workspace.run("pdb/tag", "base=gnn-structure", dataset="ss", base={"width": 32, "layers": 1},
@@ -362,3 +367,33 @@ def test_residues_are_labelled(tmp_path):
     (said,) = workspace.predict(ran.model, tmp_path / "s1.pdb")["predictions"]
     wanted = rows[2].split(",")[1]
     assert len(said["output"]["tags"]) == len(wanted)
+
+
+def test_the_probe_labels_residues(tmp_path, monkeypatch):
+    """On what the base knows of each; and full starts from there."""
+    rows = chains_of_residues(tmp_path)
+    workspace = speciate.open(tmp_path / "ws", quiet=True)
+    workspace.add("ss", tmp_path, labels=tmp_path / "labels.csv", format="pdb")
+    on = {"dataset": "ss", "base": {"width": 32, "layers": 1}}
+    probe = workspace.run("", "base=gnn-structure", "task=tag", "method=probe", "method.refit=false", **on)
+    score = probe.scores["tag_accuracy"]["value"]
+    assert score > probe.baseline["tag_accuracy"]["value"] + 0.1
+    assert probe.parity["holds"]
+    (said,) = workspace.predict(probe.model, tmp_path / "s1.pdb")["predictions"]
+    assert len(said["output"]["tags"]) == len(rows[2].split(",")[1])
+    still = {"epochs": 1, "lr": 1e-9}
+    full = workspace.run("", "base=gnn-structure", "task=tag", "method=full", method=still, **on)
+    assert full.scores["tag_accuracy"]["value"] == score
+    monkeypatch.setattr("speciate_trainers.placed.MOST", 32 * 60)
+    few = workspace.run("", "base=gnn-structure", "task=tag", "method=probe", **on)
+    assert few.scores["tag_accuracy"]["value"] > few.baseline["tag_accuracy"]["value"]
+
+
+def test_the_probe_names_a_row_with_a_label_too_short(tmp_path):
+    rows = chains_of_residues(tmp_path)
+    rows[3] = rows[3][:-1]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    workspace = speciate.open(tmp_path / "ws", quiet=True)
+    workspace.add("ss", tmp_path, labels=tmp_path / "labels.csv", format="pdb")
+    with pytest.raises(SpeciateError, match=r"letters for .* residues, in .*s2\.pdb"):
+        workspace.run("", "base=gnn-structure", "task=tag", "method=probe", dataset="ss", base={"width": 32})

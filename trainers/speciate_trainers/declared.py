@@ -7,7 +7,7 @@ from speciate_trainers import options as o
 
 __all__ = ["methods"]
 
-HERE, PROBED = "speciate_trainers", ("classify", "multilabel", "regress")
+HERE, PROBED = "speciate_trainers", ("classify", "multilabel", "regress", "tag")
 PROBE: dict[str, Any] = {"requires": ("scipy",), "install": "speciate[train]"}
 PIP: dict[str, Any] = {"requires": ("lightning", "torch"), "install": "speciate[train]"}
 LORA: dict[str, Any] = {"requires": ("lightning", "torch", "peft"), "install": "speciate[lora]"}

@@ -16,8 +16,8 @@ from speciate_trainers.learner import Learner, Objective
 from speciate_trainers.loop import train
 from speciate_trainers.options import FullOptions, ProbeOptions, TrainOptions
 from speciate_trainers.parts import part, sizes_of
-from speciate_trainers.probe import ProbeTrainer
-from speciate_trainers.tasks.heads import Scaled
+from speciate_trainers.probe import LOSSES, ProbeTrainer
+from speciate_trainers.tasks.heads import PlaceHead, Scaled
 
 __all__ = ["FullTrainer", "arrays", "check", "started", "trainable"]
 
@@ -67,7 +67,7 @@ def started(job: Job, encoder: Any, options: TrainOptions) -> nn.Module:
     """The head: the probe's where the task has one, so that training starts from the best the frozen base can do."""
     torch.manual_seed(job.seed)
     head = job.task.head(part(encoder, job.task)[1], job.train.targets)
-    if options.start == "probe" and job.task.name in ("classify", "multilabel", "regress"):
+    if options.start == "probe" and job.task.name in LOSSES:
         quiet = dataclasses.replace(job, journal=None, trainer={})
         with world.first():
             found = ProbeTrainer(ProbeOptions(refit=False)).fit(quiet)
@@ -75,7 +75,8 @@ def started(job: Job, encoder: Any, options: TrainOptions) -> nn.Module:
         if isinstance(head, Scaled):
             head.start(learnt["weight"], learnt["bias"], learnt["spread"])
         else:
-            head.load_state_dict({name: learnt[name] for name in ("weight", "bias")})
+            layer = head.layer if isinstance(head, PlaceHead) else head
+            layer.load_state_dict({name: learnt[name] for name in ("weight", "bias")})
         torch.manual_seed(job.seed)  # whether the probe's features were there already may not show
     return head
 

@@ -1,4 +1,6 @@
-"""The answering half of the probe: numpy only, so that predict and serve never import Lightning."""
+"""The answering half of the probe: numpy only, so that predict and serve never import Lightning.
+
+Labels of places are answered by the base's own network with the head upon it, as after any other method."""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speciate.contracts import Encoder
+from speciate.contracts import Encoder, Predictor
 from speciate.task import Examples, Task
 
 
@@ -20,8 +22,11 @@ class ProbePredictor:
         self.weight, self.bias = (tensors[name].astype(np.float64) for name in ("weight", "bias"))
         self.shift, self.scale = tensors["shift"], tensors["scale"]
         self.spread = tensors.get("spread")
+        self._places = _of_places(tensors, task, encoder) if task.needs == "places" else None
 
-    def predict(self, examples: Examples) -> NDArray[np.float64]:
+    def predict(self, examples: Examples) -> NDArray[Any]:
+        if self._places is not None:
+            return self._places.predict(examples)
         x = examples.features.astype(np.float64) @ self.weight.T + self.bias
         if self.task.name == "regress":
             return self._values(x * self.scale + self.shift)
@@ -38,3 +43,9 @@ class ProbePredictor:
             assert self.spread is not None
             values = np.stack([values, np.broadcast_to(self.spread, values.shape)], axis=-1)
         return values if len(self.task.labels) > 1 else values[:, 0]
+
+
+def _of_places(tensors: Mapping[str, NDArray[Any]], task: Task, encoder: Callable[[], Encoder]) -> Predictor:
+    from speciate_trainers.tuned import TunedPredictor
+
+    return TunedPredictor({f"head.layer.{name}": tensors[name] for name in ("weight", "bias")}, task, encoder)

@@ -34,10 +34,11 @@ class ProbeTrainer:
 
     def fit(self, job: Job) -> dict[str, NDArray[Any]]:
         _refuse_settings(job)
-        _refuse_nan(job)
+        train, dev = _rows(job)
         regress = job.task.name == "regress"
-        shift, scale = (job.train.targets.mean(axis=0), spreads(job.train.targets)) if regress else (0.0, 1.0)
-        train, dev = ((part.features, (part.targets - shift) / scale) for part in (job.train, job.dev))
+        shift, scale = (train[1].mean(axis=0), spreads(train[1])) if regress else (0.0, 1.0)
+        if regress:
+            train, dev = ((features, (targets - shift) / scale) for features, targets in (train, dev))
         head = self._choose(job, train, dev)
         known: dict[str, Any] = {"shift": shift, "scale": scale}
         if regress:
@@ -83,6 +84,17 @@ def _tensors(head: Head, known: dict[str, Any]) -> dict[str, NDArray[Any]]:
     """The head and what is known of the targets, as they are kept."""
     tensors = {name: np.atleast_1d(np.asarray(array, np.float64)) for name, array in known.items()}
     return {"weight": head.weight, "bias": head.bias, **tensors}
+
+
+def _rows(job: Job) -> tuple[Rows, Rows]:
+    """What is learnt from: rows of the dataset, or where a label is one for each place, places."""
+    if job.task.needs == "places":
+        from speciate_trainers.placed import placed
+
+        assert job.encoder, "labels of places are learnt on a base"
+        return placed(job, job.encoder())
+    _refuse_nan(job)
+    return (job.train.features, job.train.targets), (job.dev.features, job.dev.targets)
 
 
 def _refuse_settings(job: Job) -> None:
@@ -192,4 +204,4 @@ def values(scores: Floats, targets: NDArray[Any], balanced: bool) -> tuple[float
     return float(np.square(apart).sum(dtype=np.float64) / (2 * n)), apart / np.float32(n)
 
 
-LOSSES = {"classify": one_of_several, "multilabel": any_of_several, "regress": values}
+LOSSES = {"classify": one_of_several, "multilabel": any_of_several, "regress": values, "tag": one_of_several}
