@@ -30,7 +30,7 @@ from speciate_datasets.store import BLOB, KEY, Store
 from speciate_datasets.stored import File, Task, as_shown, printable, schema_of
 from speciate_datasets.together import READER, Keys, aliases, gathered, numbered
 
-COMMIT_ROWS, COMMIT_BYTES = 50_000, 64 << 20
+COMMIT_ROWS, COMMIT_BYTES = 50_000, 48 << 20
 ALONE_BYTES = 16 << 20  # less than this is read sooner in this process than by others that have to start
 SMALL_BYTES = 1 << 20  # a file, on average: so short that it pays to read some of them here
 
@@ -216,7 +216,7 @@ class Ingest:
             self.unchanged += rows.num_rows - fresh.num_rows - changed.num_rows - int(found.again.sum())
             if fresh.num_rows:
                 fresh = _with(fresh, "split", self._splits.assign(_placing(fresh)))
-                self.store.merge(self.table, fresh, insert=True)
+                self.store.insert(self.table, fresh)
                 self._known.extend(fresh)
             if changed.num_rows:  # columns they do not come with stay as they are, and so do their vectors
                 changed = _with(changed, "split", found.splits.filter(pa.array(found.changed)))

@@ -156,10 +156,21 @@ class Store:
                 exists = f"it is version {there}, and tags never move"
                 raise UsageError(f"tag {tag!r} is taken", exists, "choose another tag")
 
+    def insert(self, name: str, rows: pa.Table) -> None:
+        """Rows whose ids are not there, as who holds the lock has seen: a merge would look once more, with all of them in
+        memory. Their large content is on the disk before they are."""
+        rows, content = parted(rows)
+        if content is not None:
+            self._keep(contents.table_of(name), content)
+        with self.commit(name, rows.nbytes):
+            if not self._created(name, rows):
+                table = self._widened(name, rows.schema)
+                table.add(_complete(rows, table.schema), on_bad_vectors="null")  # a new row has no vector yet
+
     def merge(self, name: str, rows: pa.Table, insert: bool) -> None:
         """Replace the given columns of the rows that have these ids; with `insert`, add the rows that are not there.
 
-        Their large content is on the disk before they are; what is there already stays, since an id is a hash of it.
+        Large content that is there already stays, since an id is a hash of it.
         """
         rows, content = parted(rows)
         if content is not None and insert:
@@ -167,16 +178,21 @@ class Store:
         with self.commit(name, rows.nbytes):
             if insert and self._created(name, rows):
                 return
-            table = self._db.open_table(name)
-            known = set(table.schema.names)
-            fresh = [field for field in rows.schema if field.name not in known]
-            if fresh:
-                table.add_columns(pa.schema(fresh))
+            table = self._widened(name, rows.schema)
             merge = table.merge_insert("id").when_matched_update_all()
             if insert:
                 merge = merge.when_not_matched_insert_all()
                 rows = _complete(rows, table.schema)
-            merge.execute(rows, on_bad_vectors="null")  # a new row has no vector yet
+            merge.execute(rows, on_bad_vectors="null")
+
+    def _widened(self, name: str, schema: pa.Schema) -> Any:
+        """The table, with all columns of the schema."""
+        table = self._db.open_table(name)
+        known = set(table.schema.names)
+        fresh = [field for field in schema if field.name not in known]
+        if fresh:
+            table.add_columns(pa.schema(fresh))
+        return table
 
     def _keep(self, name: str, content: pa.Table) -> None:
         """Content that is not there yet: merging would read all that comes once more."""

@@ -193,7 +193,7 @@ def test_a_disk_that_is_full_is_not_a_damaged_file(workspace, write, monkeypatch
     def full(*_, **__):
         raise SpeciateError("cannot write", "No space left on device", "free some")
 
-    monkeypatch.setattr(Store, "merge", full)
+    monkeypatch.setattr(Store, "insert", full)
     with pytest.raises(SpeciateError, match="No space left"):
         workspace.add("d", write("a.jsonl", *({"text": f"t{i}"} for i in range(30))), write("b.jsonl", {"text": "y"}))
 
