@@ -157,8 +157,8 @@ class Store:
                 raise UsageError(f"tag {tag!r} is taken", exists, "choose another tag")
 
     def insert(self, name: str, rows: pa.Table) -> None:
-        """Rows whose ids are not there, as who holds the lock has seen: a merge would look once more, with all of them in
-        memory. Their large content is on the disk before they are."""
+        """Rows whose ids are not there, as who holds the lock has seen: a merge would look once more, with all of them
+        in memory. Their large content is on the disk before they are."""
         rows, content = parted(rows)
         if content is not None:
             self._keep(contents.table_of(name), content)
