@@ -10,7 +10,7 @@ from speciate import Row, Sample, UsageError
 from speciate.errors import unknown
 from speciate_image.near import look
 from speciate_image.options import ImageOptions
-from speciate_image.pixels import decoded
+from speciate_image.pixels import decoded, glanced
 
 __all__ = ["ImageReader"]
 
@@ -35,9 +35,9 @@ class ImageReader:
         return {"image": "blob"}
 
     def read(self, path: Path) -> Iterator[Row]:
-        """The whole picture is decoded once, so that what is damaged shows now."""
+        """The whole picture is unpacked once, so that what is damaged shows now."""
         data = path.read_bytes()
-        header, pixels = decoded(data, self.options, path.name)
+        header, pixels = glanced(data, self.options, path.name)
         facts = {"width": header.width, "height": header.height, "mode": header.mode, "bits": header.bits}
         yield {"image": data, **facts, "kind": header.kind, "frames": header.frames, "look": look(pixels)}
 

@@ -11,7 +11,7 @@ import pytest
 from speciate import SpeciateError, UsageError
 from speciate_image.example import write
 from speciate_image.options import ImageOptions
-from speciate_image.pixels import decoded
+from speciate_image.pixels import decoded, glanced
 from speciate_image.reader import ImageReader
 
 COUNT, SOAK = 1000, 10_000
@@ -95,7 +95,10 @@ def harm(pictures, folder, seed, count):
         try:
             found = decoded(data, ImageOptions())[1]
         except SpeciateError:
+            with pytest.raises(SpeciateError):  # what an add takes is what can be learnt from
+                glanced(data, ImageOptions(), "it")
             continue
+        glanced(data, ImageOptions(), "it")
         accepted += 1
         size += found.shape != known[which].shape
         pixels += found.shape == known[which].shape and not np.array_equal(found, known[which])
