@@ -40,22 +40,26 @@ FAILURES = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, 
 def decoded(data: bytes, options: ImageOptions, name: str = "this picture") -> tuple[Header, Pixels]:
     """The header, and uint8 [height, width, 3] upright."""
     header, image = opened(data, name, options.max_pixels)
-    with _told(header, name):
-        found = _decode(data, header, image, options)
-        _check(found.shape[:2], header, name)
-    return header, np.ascontiguousarray(found)
+    return header, _whole(data, header, image, options, name)
 
 
 def glanced(data: bytes, options: ImageOptions, name: str) -> tuple[Header, Pixels]:
-    """The same in fewer pixels where that is quicker. What is damaged shows all the same: a JPEG is unpacked to the end,
-    and what is saved is half the time, to compute every pixel of it."""
+    """The same in fewer pixels where that is quicker. What is damaged shows all the same: a JPEG is unpacked to the
+    end, and what is saved is half the time, to compute every pixel of it."""
     header, image = opened(data, name, options.max_pixels)
     if not _plain(header, "jpeg"):
-        return decoded(data, options, name)
+        return header, _whole(data, header, image, options, name)
     with _told(header, name):
         height, width = simplejpeg.decode_jpeg_header(data, strict=options.strict)[:2]
         _check((height, width)[:: -1 if header.turn > 4 else 1], header, name)
         return header, np.ascontiguousarray(_upright(_jpeg(data, options.strict, SMALL), header.turn))
+
+
+def _whole(data: bytes, header: Header, image: Image.Image, options: ImageOptions, name: str) -> Pixels:
+    with _told(header, name):
+        found = _decode(data, header, image, options)
+        _check(found.shape[:2], header, name)
+    return np.ascontiguousarray(found)
 
 
 @contextmanager
