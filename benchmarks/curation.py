@@ -8,8 +8,6 @@ compared by numpy.
 from __future__ import annotations
 
 import argparse
-import json
-import random
 import statistics
 import tempfile
 import time
@@ -17,20 +15,12 @@ from pathlib import Path
 
 import numpy as np
 from bench import record
+from ingest import write_rows
 
 import speciate
 from speciate_datasets.versions import table_of
 
-WORDS = [f"word{i}" for i in range(5000)]
 ASKED, NEAREST = 200, 10
-
-
-def write_rows(path, count):
-    random.seed(1)
-    with path.open("w") as file:
-        for i in range(count):
-            text = " ".join(random.choices(WORDS, k=16))
-            file.write(json.dumps({"text": f"{text} {i}", "label": str(i % 5), "score": i / count}) + "\n")
 
 
 def seconds(work, times=5):
@@ -80,7 +70,7 @@ def over_vectors(folder, count):
     data = workspace.dataset("d")
     table = workspace.engine.store.scan(table_of("d"))
     name = next(column for column in table.column_names if column.startswith("features_"))
-    vectors = np.stack(table[name].combine_chunks().flatten().to_numpy().reshape(len(table), -1)).astype(np.float32)
+    vectors = table[name].combine_chunks().flatten().to_numpy().reshape(len(table), -1).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     ids = table["id"].to_pylist()
     start = time.perf_counter()

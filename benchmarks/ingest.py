@@ -80,7 +80,7 @@ def write_rows(path, count):
     with path.open("w") as file:
         for i in range(count):
             text = " ".join(random.choices(WORDS, k=16))
-            file.write(json.dumps({"text": f"{text} {i}", "label": str(i % 5)}) + "\n")
+            file.write(json.dumps({"text": f"{text} {i}", "label": str(i % 5), "score": i / count}) + "\n")
 
 
 def write_large(folder, megabytes):
