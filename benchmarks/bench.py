@@ -79,11 +79,14 @@ def beside(kind, files, bare, reader, folder, *words):
 
 def bar(what, ratios, least):
     """A line that says what the least of some ratios is, and whether it clears the bar that was set."""
-    if any(math.isnan(ratio) for ratio in ratios.values()):
-        return f"- {what}: not measured, too few files; the bar is {least}x."
-    worst = min(ratios, key=ratios.get)
-    said = "held" if ratios[worst] >= least else "**missed**"
-    return f"- {what}: {ratios[worst]:.2f}x at worst ({worst}); the bar is {least}x: {said}."
+    few = [kind for kind, ratio in ratios.items() if math.isnan(ratio)]
+    known = {kind: ratio for kind, ratio in ratios.items() if kind not in few}
+    untold = f" Too few files to tell: {', '.join(few)}." if few else ""
+    if not known:
+        return f"- {what}: the bar is {least}x.{untold}"
+    worst = min(known, key=known.get)
+    said = "**missed**" if known[worst] < least else "held" if not few else "held where it was measured"
+    return f"- {what}: {known[worst]:.2f}x at worst ({worst}); the bar is {least}x: {said}.{untold}"
 
 
 def machine():

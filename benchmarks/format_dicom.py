@@ -27,7 +27,7 @@ def bare(paths):
 
 
 def main():
-    asked = options(__doc__, 300).parse_args()
+    asked = options(__doc__, 800).parse_args()
     count, slices, volumes = asked.files, SliceReader(SliceOptions()), DicomReader(DicomOptions())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -68,7 +68,7 @@ def agreed(kind, paths):
 
 
 def main():
-    parser = options(__doc__, 100)
+    parser = options(__doc__, 300)
     parser.add_argument("folder", type=Path, nargs="?")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")

@@ -23,6 +23,8 @@ from speciate_video.reader import VideoReader
 SIZES = {"240p": (426, 240, 144), "720p": (1280, 720, 120)}
 FRAMES, SIZE = 16, 112
 
+TIMES = {"240p": 4}  # as many files, or the time of an add is that of starting up
+
 
 def draw(folder, width, height, count, files):
     """Videos that move and have noise, so that they are as hard to unpack as filmed ones."""
@@ -86,18 +88,27 @@ def main():
     later = [f"| {FRAMES} frames of each, {SIZE} pixels | {' | '.join(heads)} |", "|" + " --- |" * 6]
     with tempfile.TemporaryDirectory() as name:
         for size, (width, height, count) in SIZES.items():
-            paths = draw(Path(name) / size, width, height, count, asked.files)
+            files = asked.files * TIMES.get(size, 1)
+            paths = draw(Path(name) / size, width, height, count, files)
             line, _, adds[size] = beside(size, paths, every_frame, VideoReader(VideoOptions()), Path(name))
             lines.append(line)
-            others.append(f"{size} {asked.files / cpu(every_frame_av, paths):.1f}")
+            others.append(f"{size} {files / cpu(every_frame_av, paths):.1f}")
             works = [some_frames, seeks, *(partial(decode, decoder=decoder) for decoder in ("opencv", "pyav"))]
             taken = [cpu(work, paths, count) for work in works]
             decodes[size] = taken[0] / taken[2]
-            rates = " | ".join(f"{asked.files / seconds:.1f}" for seconds in taken)
+            rates = " | ".join(f"{files / seconds:.1f}" for seconds in taken)
             later.append(f"| {size}, {count} frames | {rates} | {decodes[size]:.2f} |")
     lines += ["", f"- PyAV, every frame: {', '.join(others)}.", "", *later, ""]
     lines += [bar("`add` beside bare OpenCV", adds, 0.8), bar("decoding beside OpenCV's grabs", decodes, 1.0)]
-    record("Format: video", [f"{asked.files} MPEG-4 files of each size; files a CPU second.", "", *lines], asked.dry)
+    record(
+        "Format: video",
+        [
+            f"{asked.files} MPEG-4 files of each size, of 240p {TIMES['240p']} times as many; files a CPU second.",
+            "",
+            *lines,
+        ],
+        asked.dry,
+    )
 
 
 if __name__ == "__main__":
