@@ -57,11 +57,8 @@ def main():
             parses[kind] = cpu(usual, paths) / ours
     lines += ["", bar("`add` beside bare trimesh", adds, 0.8)]
     lines += [bar("our parsers alone beside trimesh.load as it comes", parses, 1.0)]
-    record(
-        "Format: 3d",
-        [f"{asked.files} files of each kind, {asked.files * TIMES} of the quick ones; files a CPU second.", "", *lines],
-        asked.dry,
-    )
+    what = f"{asked.files} files of each kind, {asked.files * TIMES} of the quick ones; files a CPU second."
+    record("Format: 3d", [what, "", *lines], asked.dry)
 
 
 if __name__ == "__main__":
