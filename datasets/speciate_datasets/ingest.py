@@ -27,7 +27,7 @@ from speciate_datasets.references import marked
 from speciate_datasets.splits import Splits
 from speciate_datasets.spool import Types, fitted, holds, wider
 from speciate_datasets.store import BLOB, KEY, Store
-from speciate_datasets.stored import File, Task, as_shown, printable, schema_of
+from speciate_datasets.stored import TYPES, File, Task, as_shown, printable, schema_of
 from speciate_datasets.together import READER, Keys, aliases, gathered, numbered
 
 COMMIT_ROWS, COMMIT_BYTES = 50_000, 48 << 20
@@ -246,7 +246,8 @@ class Ingest:
         if file := next((name for name, kind in content.items() if kind == "file"), ""):
             marks["uri"] = marked(file)
         schema = pa.schema([KEY, *(pa.field(n, kinds[n], metadata=marks.get(n)) for n in names if n != "id")])
-        return pa.concat_tables([_shaped(table, schema) for table in self._pending]).combine_chunks()
+        rows = pa.concat_tables([_shaped(table, schema) for table in self._pending])
+        return pa.table([c if c.type == TYPES["blob"] else c.combine_chunks() for c in rows.columns], schema=schema)
 
 
 def _give_back() -> None:
