@@ -99,7 +99,7 @@ def test_add(dies, tmp_path, make, where, nth):
 @pytest.mark.parametrize(
     ("where", "nth", "kept"),
     [
-        ("speciate_datasets.store:Store.insert", 3, 128),  # while it encodes: two batches are in
+        ("speciate_datasets.store:Store.merge", 3, 128),  # while it encodes: two batches are in
         ("speciate.run:Run._parity", 1, 240),  # the model's folder is half there, under a name nobody sees
         ("speciate_datasets.engine:LanceEngine.append", 3, 240),  # its scores and its model are rows, the run is not
     ],
