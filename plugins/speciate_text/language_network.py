@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from speciate import SpeciateError
+from speciate_text.gated import lean
 from speciate_text.packed import NAME
 from speciate_text.pooled import batches, padded, pooled
 from speciate_text.surprise import Words, surprise
@@ -32,6 +33,7 @@ class LanguageNetwork(nn.Module):
             raise SpeciateError("this is no language model", f"its last layer is {type(layer).__name__}", "")
         with contextlib.suppress(ValueError):  # a model that does not let us is padded
             model.set_attn_implementation(NAME)
+        lean(model)
         self.body, self.words, self.bf16 = model.base_model, Words(layer), bf16
         _check(model, self)
         self.packs = self._tried()

@@ -30,7 +30,10 @@ def attention(
         found: tuple[Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **more)
         return found
     dropout, scale, window = (more.get(name) for name in ("dropout", "scaling", "sliding_window"))
-    parts = zip(*(torch.split(tensor, documents, dim=2) for tensor in (query, key, value)), strict=True)
+    if len(set(documents)) == 1:  # side by side, which saves a copy
+        parts = iter([tuple(_stacked(tensor, documents[0]) for tensor in (query, key, value))])
+    else:
+        parts = zip(*(torch.split(tensor, documents, dim=2) for tensor in (query, key, value)), strict=True)
     answers = [
         scaled_dot_product_attention(
             q,
@@ -44,7 +47,13 @@ def attention(
         )
         for q, k, v in parts
     ]
-    return torch.cat(answers, dim=2).transpose(1, 2), None
+    whole = answers[0] if len(answers) == 1 else torch.cat(answers, dim=2)
+    return whole.transpose(1, 2).reshape(1, query.shape[2], *whole.shape[1::2]), None
+
+
+def _stacked(tensor: Tensor, length: int) -> Tensor:
+    """[1, heads, texts * length, width] as [texts, heads, length, width]."""
+    return tensor[0].reshape(tensor.shape[1], -1, length, tensor.shape[3]).transpose(0, 1)
 
 
 def _window(length: int, window: int, device: torch.device) -> Tensor:

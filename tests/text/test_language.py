@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 from tiny_lm import tiny_lm
-from transformers import AutoModelForCausalLM, AutoTokenizer, MixtralConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, MixtralConfig
+from transformers.models.llama.modeling_llama import LlamaMLP
 from transformers.utils import logging
 
 from speciate import SpeciateError, UsageError
 from speciate.testing import BaseContract
 from speciate_text.dialogue import messages_of
+from speciate_text.gated import lean
 from speciate_text.language import HFLanguage
 from speciate_text.options import HFLanguageOptions
 from speciate_text.pooled import padded
@@ -82,6 +84,49 @@ def test_a_packed_loss_and_its_slopes_are_those_of_each_alone(folder, packs):
     weights = list(network.parameters())
     a, b = (torch.autograd.grad(one[:, 0].sum(), weights) for one in (together, alone))
     assert all(torch.allclose(x, y, atol=1e-4, rtol=1e-4) for x, y in zip(a, b, strict=True))
+
+
+def test_texts_of_one_length_lie_side_by_side(folder):
+    """Without a copy of what each of them gives: with the same loss and slopes, too."""
+    encoder = HFLanguage(HFLanguageOptions(id=str(folder), precision="fp32"))
+    words = ("oil", "gas", "tea", "ore", "tin", "zinc")
+    network, some = encoder.network(), [{"text": text, "answer": "yes"} for text in words]
+    lengths = encoder.batch(some)["lengths"].tolist()
+    samples = [sample for sample, n in zip(some, lengths, strict=True) if n == max(set(lengths), key=lengths.count)]
+    assert len(samples) > 1
+    given = encoder.batch(samples)
+    together, alone = network(**given), torch.cat([network(**encoder.batch([sample])) for sample in samples])
+    assert torch.allclose(together, alone, rtol=1e-5)
+    weights = list(network.parameters())
+    a, b = (torch.autograd.grad(one[:, 0].sum(), weights) for one in (together, alone))
+    assert all(torch.allclose(x, y, atol=1e-4, rtol=1e-4) for x, y in zip(a, b, strict=True))
+
+
+def test_slopes_are_those_of_transformers(folder):
+    """The gate of a block computes its own."""
+    encoder = HFLanguage(HFLanguageOptions(id=str(folder), precision="fp32"))
+    network, model, given = encoder.network(), theirs(folder).train(), encoder.batch(SAMPLES[1:2])
+    layers = [one for one in network.modules() if hasattr(one, "gate_proj")]
+    assert layers
+    assert all("forward" in vars(one) for one in layers)
+    scores = model(input_ids=given["input_ids"][None]).logits[0][given["places"]]
+    nll = torch.nn.functional.cross_entropy(scores, given["following"], reduction="sum")
+    wanted = dict(model.base_model.named_parameters())
+    a = torch.autograd.grad(nll, list(wanted.values()))
+    b = torch.autograd.grad(network(**given)[0, 0], [dict(network.body.named_parameters())[name] for name in wanted])
+    assert all(torch.allclose(x, y, atol=1e-4, rtol=1e-4) for x, y in zip(a, b, strict=True))
+
+
+def test_a_block_with_another_activation_stays_as_it_is():
+    config = LlamaConfig(hidden_size=16, intermediate_size=24, num_attention_heads=2)
+    for act, ours in (("gelu", False), ("silu", True)):
+        config.hidden_act = act
+        block = LlamaMLP(config)
+        x = torch.randn(3, 16)
+        before = block(x)
+        lean(block)
+        assert ("forward" in vars(block)) == ours
+        assert torch.equal(block(x), before)
 
 
 def test_another_text_in_the_pack_changes_nothing(encoder):

@@ -397,3 +397,14 @@ def test_the_probe_names_a_row_with_a_label_too_short(tmp_path):
     workspace.add("ss", tmp_path, labels=tmp_path / "labels.csv", format="pdb")
     with pytest.raises(SpeciateError, match=r"letters for .* residues, in .*s2\.pdb"):
         workspace.run("", "base=gnn-structure", "task=tag", "method=probe", dataset="ss", base={"width": 32})
+
+
+def test_the_probe_needs_a_label_that_is_known(tmp_path):
+    """Only the dev row has some."""
+    rows = "".join(f">p{i} label={'HE' * 4 if not i else '-' * 8} split={'train' if i else 'dev'}\n{'ACDEFGHI'[i:]}"
+                   f"{'KLMNPQRS'[:i]}\n" for i in range(8))  # fmt: skip
+    (tmp_path / "some.fasta").write_text(rows)
+    workspace = speciate.open(tmp_path / "ws", quiet=True)
+    workspace.add("ss", tmp_path / "some.fasta", format="pdb")
+    with pytest.raises(SpeciateError, match="no place has a label"):
+        workspace.run("", "base=gnn-structure", "task=tag", "method=probe", dataset="ss", base={"width": 8})

@@ -24,6 +24,9 @@ def placed(job: Job, encoder: Any) -> tuple[Rows, Rows]:
     network = encoder.places().eval()
     with job.progress.track("encode", len(job.train) + len(job.dev)) as tick, torch.inference_mode():
         train, dev = (_of(job, encoder, network, part, tick) for part in (job.train, job.dev))
+    if not len(train[1]):
+        exists = f"in {len(job.train)} training rows no place has a label that is known"
+        raise SpeciateError("there is nothing to learn from", exists, "add labels, or more rows")
     return train, dev
 
 
