@@ -72,34 +72,33 @@ def test_surprise_is_that_of_transformers_over_answers_alone(folder, encoder):
             assert float(model(input_ids=whole, labels=labels).loss) * tokens == pytest.approx(nll, rel=1e-5)
 
 
-@pytest.mark.parametrize("packs", [True, False])
-def test_a_packed_loss_and_its_slopes_are_those_of_each_alone(folder, packs):
-    encoder = HFLanguage(HFLanguageOptions(id=str(folder), precision="fp32"))
+def as_if_alone(encoder, samples):
+    """The loss of texts together, and its slopes, are those of each alone."""
     network = encoder.network()
-    assert network.packs
-    network.packs = packs
-    together = network(**encoder.batch(SAMPLES))
-    alone = torch.cat([network(**encoder.batch([sample])) for sample in SAMPLES])
+    together = network(**encoder.batch(samples))
+    alone = torch.cat([network(**encoder.batch([sample])) for sample in samples])
     assert torch.allclose(together, alone, rtol=1e-5)
     weights = list(network.parameters())
     a, b = (torch.autograd.grad(one[:, 0].sum(), weights) for one in (together, alone))
     assert all(torch.allclose(x, y, atol=1e-4, rtol=1e-4) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_packed_texts_are_as_if_each_were_alone(folder, packs):
+    encoder = HFLanguage(HFLanguageOptions(id=str(folder), precision="fp32"))
+    assert encoder.network().packs
+    encoder.network().packs = packs
+    as_if_alone(encoder, SAMPLES)
 
 
 def test_texts_of_one_length_lie_side_by_side(folder):
-    """Without a copy of what each of them gives: with the same loss and slopes, too."""
+    """Without a copy of what each of them gives."""
     encoder = HFLanguage(HFLanguageOptions(id=str(folder), precision="fp32"))
-    words = ("oil", "gas", "tea", "ore", "tin", "zinc")
-    network, some = encoder.network(), [{"text": text, "answer": "yes"} for text in words]
+    some = [{"text": text, "answer": "yes"} for text in ("oil", "gas", "tea", "ore", "tin", "zinc")]
     lengths = encoder.batch(some)["lengths"].tolist()
     samples = [sample for sample, n in zip(some, lengths, strict=True) if n == max(set(lengths), key=lengths.count)]
     assert len(samples) > 1
-    given = encoder.batch(samples)
-    together, alone = network(**given), torch.cat([network(**encoder.batch([sample])) for sample in samples])
-    assert torch.allclose(together, alone, rtol=1e-5)
-    weights = list(network.parameters())
-    a, b = (torch.autograd.grad(one[:, 0].sum(), weights) for one in (together, alone))
-    assert all(torch.allclose(x, y, atol=1e-4, rtol=1e-4) for x, y in zip(a, b, strict=True))
+    as_if_alone(encoder, samples)
 
 
 def test_slopes_are_those_of_transformers(folder):
