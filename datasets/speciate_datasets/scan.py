@@ -150,13 +150,14 @@ class Scan:
         return pa.array(values, pa.large_binary())
 
     def _streamed(self, table: Any, columns: Sequence[str], size: int) -> Iterator[pa.Table]:
+        there = set(table.schema.names)  # asked once: each time is a call into Lance
         with self.explained():
-            query = self._query(table, [name for name in columns if name in table.schema.names] + [ADDRESS])
+            query = self._query(table, [name for name in columns if name in there] + [ADDRESS])
             yield from (pa.Table.from_batches([batch]) for batch in query.limit(None).to_batches(size))
 
     def _taken(self, table: Any, columns: Sequence[str], size: int) -> Iterator[pa.Table]:
-        chosen = self.chosen()
-        own = [name for name in columns if name in table.schema.names and name not in chosen.column_names]
+        chosen, names = self.chosen(), set(table.schema.names)
+        own = [name for name in columns if name in names and name not in chosen.column_names]
         for start in range(0, chosen.num_rows, size):
             part = chosen.slice(start, size).combine_chunks()
             with reading(self.table):
