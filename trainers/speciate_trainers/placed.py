@@ -22,7 +22,7 @@ AT_ONCE = 8  # rows that the base is asked together
 def placed(job: Job, encoder: Any) -> tuple[Rows, Rows]:
     """The training and the dev rows: of splits with very many places some rows, chosen by the seed."""
     network = encoder.places().eval()
-    with job.progress.track("encode", len(job.train) + len(job.dev)) as tick, torch.inference_mode():
+    with job.progress.track("encode", len(job.train) + len(job.dev)) as tick, torch.no_grad():
         train, dev = (_of(job, encoder, network, part, tick) for part in (job.train, job.dev))
     if not len(train[1]):
         exists = f"in {len(job.train)} training rows no place has a label that is known"
