@@ -33,7 +33,7 @@ from speciate.score import score_all
 __all__ = ["Workspace"]
 
 DEFAULT = "speciate-workspace"
-FORMAT = 1
+FORMAT = 2  # of what lies in a workspace: 2 names rows by another hash
 
 
 class Workspace(DataVerbs):

@@ -3,7 +3,6 @@ quarantined with its reason and the rest goes on; a killed add is repeated and c
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ import pyarrow.compute as pc
 from speciate import Format, UsageError
 from speciate.catalog import options_of
 from speciate.contracts import Progress, Quarantined, Reader
+from speciate_datasets.hashes import Hash
 from speciate_datasets.keep import sweep
 from speciate_datasets.known import Known, Mask
 from speciate_datasets.labels import FOLDERS, Gaps, Labels
@@ -295,7 +295,7 @@ def _counts(column: pa.ChunkedArray) -> Counter[str]:
 def content_hash(store: Store, table: str) -> str:
     """One hash of all that the rows say, whatever order they lie in."""
     there = store.scan(table, ["id", "digest"]).sort_by("id")
-    state = hashlib.blake2b(digest_size=16)
+    state = Hash()
     for batch in there.select(["digest"]).to_batches(1 << 16):
         state.update("".join(batch["digest"].to_pylist()).encode())
-    return state.hexdigest()
+    return str(state)

@@ -6,7 +6,6 @@ This is the half that runs in the reading processes; `references.py` finds the f
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from speciate import Row
 from speciate.files import sync
+from speciate_datasets.hashes import Hash, hash_of_file
 from speciate_datasets.spool import Full
 
 __all__ = ["Keeper", "own_scratch", "sweep"]
@@ -35,7 +35,7 @@ class Keeper:
         """The columns that stand for a file."""
         if path not in self._kept:
             refer = self.refer and not self._made(path)
-            self._kept[path] = referred(path, self.root, _hash(path)) if refer else self._own(path)
+            self._kept[path] = referred(path, self.root, hash_of_file(path)) if refer else self._own(path)
         return self._kept[path]
 
     def _made(self, path: Path) -> bool:
@@ -91,7 +91,7 @@ def sweep(root: Path) -> None:
 
 def _moved(path: Path, place: Path) -> str:
     """Take a file that the reader made, on the disk when this returns, and say its hash."""
-    name = _hash(path)
+    name = hash_of_file(path)
     sync(path)
     try:
         place.hardlink_to(path)
@@ -102,7 +102,7 @@ def _moved(path: Path, place: Path) -> str:
 
 def _copied(path: Path, place: Path) -> str:
     """Copy, on the disk when this returns, and say the hash of what was copied; holes stay holes."""
-    state = hashlib.blake2b(digest_size=16)
+    state = Hash()
     with path.open("rb") as source, place.open("wb") as copy:
         while chunk := source.read(CHUNK):
             state.update(chunk)
@@ -113,12 +113,4 @@ def _copied(path: Path, place: Path) -> str:
         copy.truncate()
         copy.flush()
         os.fsync(copy.fileno())
-    return state.hexdigest()
-
-
-def _hash(path: Path) -> str:
-    state = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            state.update(chunk)
-    return state.hexdigest()
+    return str(state)

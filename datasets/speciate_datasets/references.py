@@ -3,7 +3,6 @@ gone, is noticed when it is read."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ from urllib.parse import unquote
 import pyarrow as pa
 
 from speciate import Row, SpeciateError
+from speciate_datasets.hashes import hash_of, hash_of_file
 from speciate_datasets.keep import referred
 
 __all__ = ["COLUMNS", "content", "file_column", "marked", "reference", "restored"]
 
 COLUMNS = {"uri": pa.string(), "uri_size": pa.int64(), "uri_mtime": pa.int64(), "uri_hash": pa.string()}
 MARK = b"speciate:file"  # metadata of `uri`: the column that a reader gave as a file
-CHUNK = 1 << 20
 DO = "put the file back, or add it again"
 
 
@@ -35,7 +34,7 @@ def file_column(schema: pa.Schema) -> str:
 
 def reference(path: Path, data: bytes, root: Path) -> Row:
     """The columns that stand for the bytes of a file."""
-    return referred(path, root, hashlib.blake2b(data, digest_size=16).hexdigest())
+    return referred(path, root, hash_of(data))
 
 
 def place(row: Mapping[str, Any], root: Path) -> Path:
@@ -51,7 +50,7 @@ def content(row: Mapping[str, Any], root: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise SpeciateError(f"cannot read {path}", error.strerror or str(error), DO) from error
-    if hashlib.blake2b(data, digest_size=16).hexdigest() != row["uri_hash"]:
+    if hash_of(data) != row["uri_hash"]:
         raise _changed(path, row)
     return data
 
@@ -63,7 +62,7 @@ def restored(row: Mapping[str, Any], root: Path, whole: bool = False) -> Path:
         state = path.stat()
         same = state.st_size == row["uri_size"]
         if same and (whole or state.st_mtime_ns != row["uri_mtime"]):
-            same = _hash(path) == row["uri_hash"]
+            same = hash_of_file(path) == row["uri_hash"]
     except OSError as error:
         raise SpeciateError(f"cannot read {path}", error.strerror or str(error), DO) from error
     if not same:
@@ -73,11 +72,3 @@ def restored(row: Mapping[str, Any], root: Path, whole: bool = False) -> Path:
 
 def _changed(path: Path, row: Mapping[str, Any]) -> SpeciateError:
     return SpeciateError(f"{path} has changed since it was added", f"it was {row['uri_size']:,} bytes", DO)
-
-
-def _hash(path: Path) -> str:
-    state = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            state.update(chunk)
-    return state.hexdigest()

@@ -6,7 +6,6 @@ This is the half of ingest that runs in the reading processes, so it imports nei
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import math
 import re
@@ -23,6 +22,7 @@ from speciate.contracts import COLUMN_TYPES, STORE_COLUMNS, Near, Reader
 from speciate.errors import unknown
 from speciate.masks import shown
 from speciate_datasets import maskfiles, references
+from speciate_datasets.hashes import hash_of
 from speciate_datasets.keep import Keeper
 from speciate_datasets.splits import named
 
@@ -199,11 +199,7 @@ def _hashes(content: Parts, others: Parts) -> dict[str, str]:
 
 
 def _hash(parts: Parts) -> str:
-    state = hashlib.blake2b(digest_size=16)
-    for name in sorted(parts):
-        for part in parts[name]:
-            state.update(part)
-    return state.hexdigest()
+    return hash_of(*(part for name in sorted(parts) for part in parts[name]))
 
 
 def schema_of(reader: Reader) -> dict[str, pa.DataType]:

@@ -7,7 +7,6 @@ whose manifest is not in the list was never acknowledged.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import zlib
@@ -15,12 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from speciate.files import sync, write_text
+from speciate_datasets.hashes import hash_of_file
 
 MANIFESTS, HINT = "_versions", "latest_version_hint.json"
 DATA_FILE = re.compile(rb"([01]{24}[0-9a-f]{26})\.lance")  # as a manifest names them
 DELETIONS = re.compile(r"_deletions/(\d+)-(\d+)-\d+\.(?:arrow|bin)")  # fragment, version it was made from
 LINE = re.compile(r"([0-9a-f]{8}) (([0-9a-f]{32}) (\d+) (.+))")  # check of the rest, checksum, size, relative path
-CHUNK = 1 << 20
 
 
 class Sums:
@@ -177,12 +176,7 @@ def _check(rest: str) -> str:
 
 def checksum(path: Path) -> str:
     """A checksum and the size, as a line of the list has them."""
-    state, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            state.update(chunk)
-            size += len(chunk)
-    return f"{state.hexdigest()[:32]} {size}"
+    return f"{hash_of_file(path)} {path.stat().st_size}"
 
 
 def _sum_and_sync(path: Path) -> str:
