@@ -7,10 +7,11 @@ the folder; how many materials there are is kept as a fact.
 from __future__ import annotations
 
 import re
+from itertools import chain
 
 import numpy as np
 
-from speciate_3d.shape import Broken, Floats, Ints, Shape, fan, indexes, numbers, too_many
+from speciate_3d.shape import Broken, Floats, Ints, Shape, fan, indexes, too_many, values
 
 __all__ = ["parse"]
 
@@ -19,6 +20,7 @@ WORDS = frozenset(
     b" bmat step curv curv2 surf parm trim hole scrv sp end con ctech stech call csh fo".split()
 )
 PROMISE = re.compile(rb"^#\s*(vertices|faces):\s*(\d+)\s*$", re.IGNORECASE | re.MULTILINE)  # as MeshLab writes it
+LINES = 1 << 16  # whose words are in memory at once
 BEHIND = re.compile(rb"/\S*")  # of 7/3/9, all but the vertex
 
 
@@ -89,16 +91,18 @@ def _table(lines: list[bytes], what: str) -> Floats:
     """The first three numbers of each line."""
     if not lines:
         raise Broken(f"it has no {what}")
-    widths = set(map(len, map(bytes.split, lines)))
+    return np.concatenate([_rows(lines[at : at + LINES], what, at) for at in range(0, len(lines), LINES)])
+
+
+def _rows(lines: list[bytes], what: str, before: int) -> Floats:
+    words = [line.split() for line in lines]
+    widths = set(map(len, words))
     if min(widths) < 3:
-        bad = next(i for i, line in enumerate(lines) if len(line.split()) < 3)
-        raise Broken(f"{what} {bad + 1} has fewer than three numbers: {lines[bad][:40]!r}")
+        bad = next(i for i, some in enumerate(words) if len(some) < 3)
+        raise Broken(f"{what} {before + bad + 1} has fewer than three numbers: {lines[bad][:40]!r}")
     if len(widths) > 1:  # some with colours, some without
-        lines = [b" ".join(line.split()[:3]) for line in lines]
-        widths = {3}
-    width = widths.pop()
-    found = numbers(b" ".join(lines), f"a {what}", width * len(lines))
-    return found.reshape(-1, width)[:, :3]
+        words, widths = [some[:3] for some in words], {3}
+    return values(list(chain.from_iterable(words)), f"a {what}").reshape(-1, widths.pop())[:, :3]
 
 
 def _faces(lines: _Lines, vertices: int, most: int) -> Ints:

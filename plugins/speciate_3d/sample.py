@@ -50,7 +50,7 @@ class Placed:
     def centre(self) -> Floats:
         """Where the middle of all area is, in the box."""
         weights = self.areas / self.areas.sum()
-        middles = [[float((corner[i] * weights).sum()) for i in range(3)] for corner in self.corners]
+        middles = [[float(corner[i] @ weights) for i in range(3)] for corner in self.corners]
         return np.asarray(np.mean(middles, axis=0))
 
     @property

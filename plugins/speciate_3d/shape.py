@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-__all__ = ["LARGEST", "Broken", "Floats", "Ints", "Shape", "fan", "indexes", "joined", "numbers", "too_many"]
+__all__ = ["LARGEST", "Broken", "Floats", "Ints", "Shape", "fan", "indexes", "joined", "numbers", "too_many", "values"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+PIECE = 1 << 22  # bytes of text whose words are in memory at once
+BLANK = re.compile(rb"\s")
 LARGEST = 1e12  # no thing is that large in any unit: a coordinate beyond it is damage
 
 
@@ -59,6 +65,8 @@ class Shape:
             raise Broken(f"triangle {bad} names vertex {high if high >= len(self.vertices) else low}, {there}")
 
     def _check_numbers(self) -> None:
+        if self._reach() <= LARGEST:  # so it is a number, and all of them are
+            return
         finite = np.asarray(np.isfinite(self.vertices).all(axis=1))
         bad = len(finite) - int(finite.sum())
         if bad and (len(self.faces) or bad == len(finite)):
@@ -67,9 +75,12 @@ class Shape:
         if bad:
             self.vertices, self.invalid = self.vertices[finite], bad
             self.normals = self.normals[finite] if self.normals is not None else None
-        largest = float(np.abs(self.vertices).max())
-        if largest > LARGEST:
+        if (largest := self._reach()) > LARGEST:
             raise Broken(f"a coordinate is {largest:.3g}; more than {LARGEST:.0e} is taken for damage")
+
+    def _reach(self) -> float:
+        """The largest coordinate, whatever its sign."""
+        return max(float(self.vertices.max()), -float(self.vertices.min()))
 
 
 def too_many(count: int, most: int) -> Broken:
@@ -88,17 +99,43 @@ def indexes(text: bytes, what: str, count: int = -1) -> Ints:
 
 
 def _numbers(text: bytes, what: str, count: int, dtype: Any) -> NDArray[Any]:
-    try:
-        found: NDArray[Any] = np.fromstring(text, dtype=dtype, sep=" ") if text.strip() else np.zeros(0, dtype=dtype)
-    except ValueError:
-        raise Broken(f"{what} holds {_strange(text)!r}, which is no number") from None
+    read = _as_c_does if dtype is np.int64 and b"x" in text else _values  # for Arrow 0x10 is a number
+    parts, at = [], 0
+    while at < len(text):
+        blank = BLANK.search(text, at + PIECE)
+        end = blank.end() if blank else len(text)
+        parts.append(read(text[at:end].split(), what, dtype))
+        at = end
+    found = np.concatenate(parts) if parts else np.zeros(0, dtype=dtype)
     if count >= 0 and len(found) != count:
         raise Broken(f"{what} holds {len(found):,} numbers, {count:,} are promised")
     return found
 
 
-def _strange(text: bytes) -> str:
-    for token in text.split():
+def values(words: Sequence[bytes], what: str) -> Floats:
+    """Words as numbers."""
+    return _values(words, what, np.float64)
+
+
+def _values(words: Sequence[bytes], what: str, dtype: Any) -> NDArray[Any]:
+    """As Arrow reads them, in a quarter of the time that C takes, or as C does where Arrow does not: +1, 1e999."""
+    try:
+        kind = pa.from_numpy_dtype(dtype)
+        found: NDArray[Any] = pc.cast(pa.array(words, pa.string()), kind).to_numpy(zero_copy_only=False)
+        return found
+    except ValueError:
+        return _as_c_does(words, what, dtype)
+
+
+def _as_c_does(words: Sequence[bytes], what: str, dtype: Any) -> NDArray[Any]:
+    try:
+        return np.fromstring(b" ".join(words), dtype=dtype, sep=" ") if words else np.zeros(0, dtype=dtype)
+    except ValueError:
+        raise Broken(f"{what} holds {_strange(words)!r}, which is no number") from None
+
+
+def _strange(words: Sequence[bytes]) -> str:
+    for token in words:
         try:
             float(token)
         except ValueError:
@@ -108,6 +145,8 @@ def _strange(text: bytes) -> str:
 
 def fan(corners: Ints, counts: Ints) -> Ints:
     """Polygons as triangles, from the corners of all one after another and how many each has; two corners give none."""
+    if (counts == 3).all():
+        return corners.reshape(-1, 3)
     triangles = np.maximum(counts - 2, 0)
     owner = np.repeat(np.arange(len(counts)), triangles)
     step = np.arange(int(triangles.sum())) - np.repeat(np.cumsum(triangles) - triangles, triangles)

@@ -6,13 +6,16 @@ import struct
 
 import numpy as np
 
-from speciate_3d.shape import Broken, Floats, Shape, numbers, too_many
+from speciate_3d.shape import Broken, Floats, Shape, numbers, too_many, values
 
 __all__ = ["parse"]
 
 HEADER, RECORD = 84, 50
 WORDS = {b"endfacet": 1, b"facet": 1, b"normal": 1, b"outer": 1, b"endloop": 1, b"loop": 1, b"vertex": 3}
-CHUNK = 1 << 23
+FACET = b"facet normal 0 0 0 outer loop vertex 0 0 0 vertex 0 0 0 vertex 0 0 0 endloop endfacet".split()
+NUMBERS = [place for place, word in enumerate(FACET) if word == b"0"]
+FIXED = [place for place, word in enumerate(FACET) if word != b"0"]
+CHUNK = 1 << 22
 
 
 def parse(data: bytes, most: int) -> Shape:
@@ -68,11 +71,15 @@ def _body(text: bytes) -> bytes:
 
 
 def _facets(text: bytes, before: int) -> Floats:
-    """Corners of facets: every word as often as it should be, and between them twelve numbers a facet."""
-    count = text.count(b"endfacet")
+    """Corners of facets: every word at its place, or at least as often as it should be, and twelve numbers a facet."""
+    count, what = text.count(b"endfacet"), f"a facet after {before}"
+    words = text.split()
+    if len(words) == count * len(FACET) and all(words[at :: len(FACET)].count(FACET[at]) == count for at in FIXED):
+        found = values([word for at in NUMBERS for word in words[at :: len(FACET)]], what)
+        return found.reshape(len(NUMBERS), count).T.reshape(count, 4, 3)[:, 1:].reshape(-1, 3)
     for word, times in WORDS.items():  # the longer ones first: what is found is taken out
         if text.count(word) != times * count:
             where = f"facets {before} to {before + count}"
             raise Broken(f"{where} have {text.count(word):,} times {word.decode()!r}, {times * count:,} are due")
         text = text.replace(word, b" ")
-    return numbers(text, f"a facet after {before}", 12 * count).reshape(count, 4, 3)[:, 1:].reshape(-1, 3)
+    return numbers(text, what, 12 * count).reshape(count, 4, 3)[:, 1:].reshape(-1, 3)

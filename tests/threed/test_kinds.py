@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import trimesh
 
+import speciate_3d.shape
 from speciate import SpeciateError
 from speciate_3d.example import WRITERS, box, cone, glb, obj, off, pcd, ply, stl, threemf
 from speciate_3d.gltf import pack
 from speciate_3d.options import ThreeDOptions
 from speciate_3d.pcd import lzf
 from speciate_3d.reader import ThreeDReader, parse
+from speciate_3d.shape import Broken, indexes, numbers
 
 sys.path.insert(0, str(Path(__file__).parent))
 from bad_meshes import zipped
@@ -339,3 +341,32 @@ def test_kinds_are_told_by_their_first_bytes_where_the_name_says_nothing(tmp_pat
     (tmp_path / "other").write_bytes(obj(*box()))
     with pytest.raises(SpeciateError, match="suffix"):
         read(tmp_path / "other")
+
+
+# --- numbers as text ----------------------------------------------------------------------------------------------
+
+
+def test_numbers_are_read_as_python_reads_them(monkeypatch):
+    """To the last bit, in whatever way they are written, and wherever a long text is cut into pieces."""
+    monkeypatch.setattr(speciate_3d.shape, "PIECE", 7)
+    drawn = np.random.default_rng(0).normal(size=200) * 10.0 ** np.arange(-100, 100)
+    words = [f"{value:+.17e}" if i % 3 else repr(float(value)) for i, value in enumerate(drawn)]
+    words += ["1", "-0", "+2.5", "1e999", "5e-324", ".5", "5.", "nan", "-inf"]
+    for blank in (" ", "\n", " \t\r\n"):
+        found = numbers(blank.join(words).encode(), "a test", len(words))
+        np.testing.assert_array_equal(found, [float(word) for word in words])
+    assert indexes(b" 7 -3\n+12  007", "a test", 4).tolist() == [7, -3, 12, 7]
+
+
+@pytest.mark.parametrize("text", ["1 2 x", "1 0x10", "1_0", "1,5", "1 2e", "\xe9 1"])
+def test_what_is_no_number_is_named(text):
+    for read_ in (numbers, indexes):
+        with pytest.raises(Broken, match="which is no number"):
+            read_(text.encode("latin-1"), "a test")
+
+
+def test_facets_may_be_written_closer_than_usual():
+    """Words and numbers without a blank between them, and capitals."""
+    corner = "vertex{} 0 0 vertex0 1 0\nVERTEX 0 0 1"
+    text = f"solid\nfacet normal 0 0 1 outer loop {corner.format(1)} endloop endfacet\nendsolid\n"
+    assert shape(text, "stl").vertices.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
