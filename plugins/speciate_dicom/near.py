@@ -12,32 +12,33 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from speciate import Row
 from speciate_dicom.container import Volume
 from speciate_dicom.fields import Fields
-from speciate_dicom.files import quietly
 from speciate_dicom.pictures import shown
 from speciate_dicom.resample import fitted, shrunk
-from speciate_dicom.slices import opened
 
-__all__ = ["looks", "pictures", "volumes"]
+__all__ = ["look", "looks", "pictures", "volumes"]
 
 SIDE, LOW = 32, 16  # pixels that are looked at, and frequencies that are kept
-ENOUGH = 8 * SIDE  # pixels a side that these are made of
+ENOUGH = 4 * SIDE  # pixels a side that these are made of
 Floats = NDArray[np.float32]
 
 
 def pictures(rows: Sequence[Row]) -> NDArray[np.uint8]:
-    """[n, 32] of `dicom-slices`."""
-    with quietly():
-        found = [_signs(shrunk(_grey(row["dicom"]), (SIDE, SIDE), most=255)) for row in rows]
+    """[n, 32] of `dicom-slices`; the Reader has looked at the pictures already."""
+    found = [np.frombuffer(row["look"], dtype=np.uint8) for row in rows]
     return np.stack(found) if found else np.zeros((0, LOW * LOW // 8), dtype=np.uint8)
 
 
-def _grey(blob: bytes) -> Floats:
-    """What a viewer shows of a picture; of one in colours, its red."""
-    data, array = opened(blob)
+def look(array: NDArray[Any], data: Dataset) -> bytes:
+    """A picture as a viewer shows it; of one in colours, its red."""
+    return _signs(shrunk(_grey(array, data), (SIDE, SIDE), most=255)).tobytes()
+
+
+def _grey(array: NDArray[Any], data: Dataset) -> Floats:
     if array.dtype.kind in "iu" and Fields(data).text("PhotometricInterpretation").startswith("MONOCHROME"):
         array = _binned(array, min(array.shape) // ENOUGH)
     seen = shown(array, data, "auto")
@@ -45,13 +46,13 @@ def _grey(blob: bytes) -> Floats:
 
 
 def _binned(array: NDArray[Any], step: int) -> NDArray[Any]:
-    """The mean of every few pixels, so that a large picture costs little more than a small one."""
+    """The mean of a few of every few pixels, so that a large picture costs little more than a small one."""
     if step < 2:
         return array
     height, width = (size - size % step for size in array.shape)
-    enough = np.int64 if array.itemsize > 2 else np.int32
-    rows = np.add.reduce([array[i:height:step, :width] for i in range(step)], dtype=enough)
-    found = np.add.reduce([rows[:, i::step] for i in range(step)]) // step**2
+    enough, some = np.int64 if array.itemsize > 2 else np.int32, range(0, step, max(1, step // 2))
+    rows = np.add.reduce([array[i:height:step, :width] for i in some], dtype=enough)
+    found = np.add.reduce([rows[:, i::step] for i in some]) // len(some) ** 2
     return np.asarray(found, dtype=array.dtype)
 
 

@@ -27,6 +27,7 @@ from speciate import Row, Sample, SpeciateError
 from speciate_dicom.deid import GROUPS, as_bytes, check_tags, clean, columns, flat, patient_of, refuse_burned_in
 from speciate_dicom.fields import Fields, tag_of
 from speciate_dicom.files import Header, damaged, header, quietly
+from speciate_dicom.near import look
 from speciate_dicom.options import SliceOptions
 from speciate_dicom.pictures import rendered, window_of
 from speciate_dicom.quick import PIXELS, quick
@@ -79,7 +80,7 @@ class SliceReader:
             row: Row = {"dicom": blob, "group": key.name("patient", patient_of(data))}
             row["series"] = key.name("series", Fields(data).text("SeriesInstanceUID"))
             row |= {"frame": number, "modality": Fields(kept).text("Modality"), "height": array.shape[0]}
-            row |= {"width": array.shape[1], **columns(data, self.options)}
+            row |= {"width": array.shape[1], "look": look(array, kept), **columns(data, self.options)}
             if not TABLE_TAGS.isdisjoint(kept.keys()):
                 self.decode(row)  # a table may not fit the pixels
         except (SpeciateError, MemoryError):
