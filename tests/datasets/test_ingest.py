@@ -309,7 +309,7 @@ def test_texts_in_folders_named_after_their_class(workspace, tmp_path):
 
 
 def test_the_hashes_of_rows_do_not_change(workspace, tmp_path):
-    """They are kept in datasets: others would make every row a new one. These are from the first release."""
+    """They are kept in datasets: others would make every row a new one. These are of layout 2."""
     folder = tmp_path / "fine"
     folder.mkdir()
     (folder / "a.txt").write_bytes('two\r\nlines "quoted" \\ é\n'.encode())
