@@ -30,9 +30,10 @@ def records(path: Path, options: TextOptions) -> Iterator[Record]:
     """(place, columns) of each row; `place` is "" for a document, which has no columns but "text"."""
     read, encoding = _kind(path), _encoding(options.encoding)
     try:
-        yield from read(path, encoding, options)
-    except UnicodeError:
-        raise _undecodable(path, encoding) from None
+        try:
+            yield from read(path, encoding, options)
+        except UnicodeError:  # of a damaged gzip, reading on to the place may come to what is damaged
+            raise _undecodable(path, encoding) from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise SpeciateError(
             f"{path.name} is a damaged or cut off gzip", str(error), "copy or download it again"
@@ -174,7 +175,7 @@ def _parquet(path: Path, encoding: str, options: TextOptions) -> Iterator[Record
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             rows = (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
             for number, row in enumerate(rows, 1):
                 yield f"row {number}", row

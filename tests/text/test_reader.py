@@ -271,6 +271,19 @@ def test_truncated_gzip(put):
     refused(put("b.csv.gz", b"text\nhello\n"), "cut off gzip")
 
 
+def test_a_gzip_that_is_damaged_behind_what_is_no_text(put):
+    whole = bytearray(gzip.compress(b"text\n\xff" + bytes(20_000)))
+    whole[-8] ^= 1  # its sum
+    refused(put("a.csv.gz", bytes(whole)), "damaged or cut off gzip")
+
+
+def test_sums_in_parquet_are_checked(put):
+    out = io.BytesIO()
+    parquet.write_table(pyarrow.table({"text": ["pump stops"]}), out, compression="none", write_page_checksum=True)
+    changed = out.getvalue().replace(b"pump stops", b"pump stays", 1)
+    refused(put("a.parquet", changed), "no readable Parquet", "CRC")
+
+
 def test_corrupt_parquet(tmp_path, put):
     whole = write(tmp_path)[3].read_bytes()
     refused(put("a.parquet", whole[:-20]), "no readable Parquet")
