@@ -290,6 +290,27 @@ def test_corrupt_parquet(tmp_path, put):
     refused(put("b.parquet", b"not at all"), "no readable Parquet")
 
 
+def parquet_of(texts, **how):
+    out = io.BytesIO()
+    parquet.write_table(pyarrow.table({"text": texts}), out, compression="zstd", **how)
+    return out.getvalue()
+
+
+def test_parquet_bombs_do_not_go_off(put, monkeypatch):
+    """A few kilobytes that say one long text a hundred thousand times, or a text that is too long."""
+    monkeypatch.setattr(files, "LIMIT", 1 << 20)
+    one = pyarrow.array(["x" * 500_000])
+    many = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 100_000, pyarrow.int32()), one)
+    data = parquet_of(many, store_schema=False)
+    assert len(data) < 10_000
+    before = pyarrow.total_allocated_bytes()
+    reading = TextReader(TextOptions()).read(put("a.parquet", data))
+    assert len(next(reading)["text"]) == 500_000
+    assert pyarrow.total_allocated_bytes() - before < 1 << 24
+    reading.close()
+    refused(put("b.parquet", parquet_of(["x" * (5 << 20)])), "row 1 of b.parquet is too long")
+
+
 def test_binary_document(put):
     refused(put("a.txt", b"MZ\0\0\x01"), "NUL bytes")
 
