@@ -130,6 +130,12 @@ def _gltf() -> Iterator[tuple[str, bytes, str]]:
     large, whole = opened(glb(*cone(2, 0.5, 4000)))
     many = [{"children": list(range(1, 1001))}, *({"mesh": 0} for _ in range(1000))]
     yield "copies.glb", _glb(large | {"nodes": many}, whole), "limit"
+    nothing = {"componentType": 5126, "count": 9_000_000, "type": "VEC3"}
+    often = [{"primitives": [{"attributes": {"POSITION": 0}}] * 300}]
+    yield "without-bytes.glb", changed(accessors=[nothing], meshes=often), "limit"
+    corners = [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}] * 300}]
+    nowhere = nothing | {"componentType": 5121, "count": 9_000_000, "type": "SCALAR"}
+    yield "corners-without-bytes.glb", changed(accessors=[accessors[0], nowhere], meshes=corners), "limit"
     yield "draco.glb", changed(extensionsRequired=["KHR_draco_mesh_compression"]), "draco"
     yield (
         "escape.gltf",
