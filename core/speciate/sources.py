@@ -130,14 +130,23 @@ def _starts(format: Format, path: Path) -> bool:
         return file.read(max(map(len, format.magic))).startswith(format.magic)
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Its files, in order, without hidden ones and without workspaces: what Speciate keeps there is no input."""
-    with os.scandir(folder) as there:
-        entries = sorted(there, key=lambda entry: entry.name)
+def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
+    """Its files, in order, without hidden ones and without workspaces: what Speciate keeps there is no input.
+    A link is followed, but not to a folder that it lies in."""
+    there = (*above, _identity(folder))
+    with os.scandir(folder) as scanned:
+        entries = sorted(scanned, key=lambda entry: entry.name)
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_file():
+        link = entry.is_symlink()
+        found = Path(entry.path) if link else entry  # of a link to itself a path says no, an entry raises
+        if found.is_file():
             yield Path(entry.path)
-        elif entry.is_dir() and not Path(entry.path, "workspace.json").exists():
-            yield from _below(Path(entry.path))
+        elif found.is_dir() and not Path(entry.path, "workspace.json").exists():
+            yield from () if link and _identity(Path(entry.path)) in there else _below(Path(entry.path), there)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino

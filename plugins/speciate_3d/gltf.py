@@ -112,6 +112,7 @@ class _Scene:
 
     def __init__(self, head: Json, contents: list[bytes], most: int) -> None:
         self.head, self.contents, self.most = head, contents, most
+        self.left = {"VEC3": most, "SCALAR": 3 * most}  # vertices and corners: many may ask for one without bytes
 
     def shape(self) -> Shape:
         placed = self._placed()
@@ -180,8 +181,9 @@ class _Scene:
         component, count = COMPONENTS.get(accessor["componentType"]), int(accessor["count"])
         if component is None or accessor["type"] != kind or count < 1:
             raise Broken(f"accessor {number} is {count} of {accessor['type']!r} {accessor['componentType']!r}")
-        if count > self.most:
-            raise too_many(count, self.most)
+        self.left[kind] -= count
+        if count > self.most or self.left[kind] < 0:
+            raise too_many(max(count, self.most - self.left[kind]), self.most)
         width = WIDTHS[kind]
         if "bufferView" in accessor:
             start = int(accessor.get("byteOffset", 0))

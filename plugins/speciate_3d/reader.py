@@ -5,6 +5,7 @@ What a model sees is made once, by `read`, where limits hold; `decode` only give
 
 from __future__ import annotations
 
+import codecs
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,6 +34,8 @@ MAGIC = {b"glTF": "glb", b"ply": "ply", b"OFF": "off", b"# .PCD": "pcd", b"LASF"
 
 def parse(data: bytes, kind: str, most: int) -> Shape:
     """Bytes of a kind as a checked shape."""
+    if data.startswith(codecs.BOM_UTF8) and (kind != "stl" or data[3:].lstrip().lower().startswith(b"solid")):
+        data = data[3:]  # a mark of some systems' editors before what is text
     module, _, name = PARSERS[kind].partition(":")
     parser: Callable[[bytes, int], Shape] = getattr(importlib.import_module(f"speciate_3d.{module}"), name)
     return parser(data, most).check(most)

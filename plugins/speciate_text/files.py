@@ -30,9 +30,10 @@ def records(path: Path, options: TextOptions) -> Iterator[Record]:
     """(place, columns) of each row; `place` is "" for a document, which has no columns but "text"."""
     read, encoding = _kind(path), _encoding(options.encoding)
     try:
-        yield from read(path, encoding, options)
-    except UnicodeError:
-        raise _undecodable(path, encoding) from None
+        try:
+            yield from read(path, encoding, options)
+        except UnicodeError:  # of a damaged gzip, reading on to the place may come to what is damaged
+            raise _undecodable(path, encoding) from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise SpeciateError(
             f"{path.name} is a damaged or cut off gzip", str(error), "copy or download it again"
@@ -174,13 +175,23 @@ def _parquet(path: Path, encoding: str, options: TextOptions) -> Iterator[Record
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
-            rows = (row for batch in file.iter_batches(batch_size=1024) for row in batch.to_pylist())
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            rows = (row for batch in file.iter_batches(batch_size=_size(path, file)) for row in batch.to_pylist())
             for number, row in enumerate(rows, 1):
                 yield f"row {number}", row
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise SpeciateError(f"{path.name} is no readable Parquet file", reason, "copy or write it again") from None
+
+
+def _size(path: Path, file: Any) -> int:
+    """How many rows to read at once, by the first: a long text that a dictionary repeats is a file of a few kilobytes.
+    What the footer says of sizes is not asked: where a damaged one does not go together, pyarrow ends the process."""
+    first = next(file.iter_batches(batch_size=1), None)
+    size = max(1, first.nbytes) if first is not None else 1
+    if size > 4 * LIMIT:  # bytes of a character
+        raise _too_long(f"row 1 of {path.name}")
+    return max(1, min(1024, 2 * LIMIT // size))
 
 
 def _document(path: Path, encoding: str, options: TextOptions) -> Iterator[Record]:

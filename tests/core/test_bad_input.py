@@ -132,6 +132,18 @@ def test_files_that_cannot_be_opened(refused, tmp_path, file):
     refused(USAGE, "loop", "add", "d", tmp_path / "loop")
 
 
+def test_links_that_go_round_are_not_followed_for_ever(tmp_path, workspace):
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.jsonl").write_text('{"text": "one", "label": "x"}\n')
+    (folder / "sub" / "b.jsonl").write_text('{"text": "two", "label": "x"}\n')
+    (folder / "sub" / "up").symlink_to("..")
+    (folder / "sub" / "itself").symlink_to("itself")
+    (folder / "again").symlink_to("sub")
+    added = workspace.add("d", folder)
+    assert (added.rows, added.quarantined) == (2, ())
+
+
 def test_a_format_nobody_knows(refused, file):
     path = file("a.qqq", b"\x00\x01")
     refused(USAGE, "no installed format knows", "add", "d", path)

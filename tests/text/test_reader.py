@@ -271,10 +271,44 @@ def test_truncated_gzip(put):
     refused(put("b.csv.gz", b"text\nhello\n"), "cut off gzip")
 
 
+def test_a_gzip_that_is_damaged_behind_what_is_no_text(put):
+    whole = bytearray(gzip.compress(b"text\n\xff" + bytes(20_000)))
+    whole[-8] ^= 1  # its sum
+    refused(put("a.csv.gz", bytes(whole)), "damaged or cut off gzip")
+
+
+def test_sums_in_parquet_are_checked(put):
+    out = io.BytesIO()
+    parquet.write_table(pyarrow.table({"text": ["pump stops"]}), out, compression="none", write_page_checksum=True)
+    changed = out.getvalue().replace(b"pump stops", b"pump stays", 1)
+    refused(put("a.parquet", changed), "no readable Parquet", "CRC")
+
+
 def test_corrupt_parquet(tmp_path, put):
     whole = write(tmp_path)[3].read_bytes()
     refused(put("a.parquet", whole[:-20]), "no readable Parquet")
     refused(put("b.parquet", b"not at all"), "no readable Parquet")
+
+
+def parquet_of(texts, **how):
+    out = io.BytesIO()
+    parquet.write_table(pyarrow.table({"text": texts}), out, compression="zstd", **how)
+    return out.getvalue()
+
+
+def test_parquet_bombs_do_not_go_off(put, monkeypatch):
+    """A few kilobytes that say one long text a hundred thousand times, or a text that is too long."""
+    monkeypatch.setattr(files, "LIMIT", 1 << 20)
+    one = pyarrow.array(["x" * 500_000])
+    many = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 100_000, pyarrow.int32()), one)
+    data = parquet_of(many, store_schema=False)
+    assert len(data) < 10_000
+    before = pyarrow.total_allocated_bytes()
+    reading = TextReader(TextOptions()).read(put("a.parquet", data))
+    assert len(next(reading)["text"]) == 500_000
+    assert pyarrow.total_allocated_bytes() - before < 1 << 24
+    reading.close()
+    refused(put("b.parquet", parquet_of(["x" * (5 << 20)])), "row 1 of b.parquet is too long")
 
 
 def test_binary_document(put):

@@ -13,7 +13,7 @@ import trimesh
 
 import speciate_3d.shape
 from speciate import SpeciateError
-from speciate_3d.example import WRITERS, box, cone, glb, obj, off, pcd, ply, stl, threemf
+from speciate_3d.example import WRITERS, box, cone, glb, obj, off, pcd, ply, stl, stl_text, threemf, xyz
 from speciate_3d.gltf import pack
 from speciate_3d.options import ThreeDOptions
 from speciate_3d.pcd import lzf
@@ -331,6 +331,13 @@ def test_las_as_laspy_writes_it(suffix, version, kind):
     packed = io.BytesIO()
     file.write(packed, do_compress=suffix == "laz")
     np.testing.assert_allclose(shape(packed.getvalue(), suffix).vertices, places, atol=0.0006)
+
+
+@pytest.mark.parametrize("writer", [obj, off, stl_text, xyz])
+def test_a_mark_of_utf_8_before_text_is_passed_over(writer):
+    data = writer(*box(1, 2, 3))
+    kind = writer.__name__.partition("_")[0]
+    assert len(shape(b"\xef\xbb\xbf" + data, kind).vertices) == len(shape(data, kind).vertices)
 
 
 def test_kinds_are_told_by_their_first_bytes_where_the_name_says_nothing(tmp_path):
