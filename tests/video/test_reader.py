@@ -8,7 +8,7 @@ from video_made import CODECS, encoded, reader, rotated, rows, video
 import speciate
 from speciate import SpeciateError, UsageError
 from speciate_video import speciate_formats
-from speciate_video.example import drawn
+from speciate_video.example import drawn, save
 from speciate_video.options import VideoOptions
 from speciate_video.sampling import places, square
 
@@ -64,6 +64,24 @@ def test_a_turned_video_stands_upright(tmp_path, degrees):
     upright = np.rot90(reader().decode(before)["frames"], -degrees // 90, axes=(1, 2)).astype(int)
     assert np.array_equal(found["opencv"], found["pyav"])
     assert np.abs(found["opencv"] - upright).mean() < 3
+
+
+def test_interlaced_video_is_not_black(tmp_path, monkeypatch):
+    """OpenCV gives what its buffer held before, and says that all is well."""
+    fields = {"flags": "+ildct+ilme", "x264-params": "tff=1"}
+    path = encoded(tmp_path / "fields.mp4", "libx264", height=64, options=fields)
+    with pytest.raises(SpeciateError, match=r"is interlaced(.|\n)*decoder=pyav"):
+        rows(path)
+    (row,) = rows(path, decoder="pyav")
+    (whole,) = rows(encoded(tmp_path / "whole.mp4", "libx264", height=64))
+    shown, wanted = (reader(decoder="pyav").decode(each)["frames"].astype(int) for each in (row, whole))
+    assert np.abs(shown - wanted).mean() < 10
+    still = save(tmp_path / "still.mp4", [np.full((64, 64, 3), 90, np.uint8)] * 12)
+    assert len(rows(still)) == 1
+    monkeypatch.setattr("speciate_video.interlaced.find_spec", lambda name: None)  # as where PyAV is not installed
+    for suspect in (path, still):
+        with pytest.raises(SpeciateError, match=r"look the same(.|\n)*pip install .av."):
+            rows(suspect)
 
 
 @pytest.mark.parametrize(("width", "height"), [(63, 47), (1, 1), (17, 200), (2, 2)])
