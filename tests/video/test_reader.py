@@ -194,6 +194,16 @@ def test_annotations(tmp_path):
     assert [(r["start"], r["end"], r.get("label")) for r in unnamed] == [(0, 24, None)]
 
 
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_annotations_as_excel_writes_them(tmp_path, mark):
+    """They used to be taken for some other table, without a word."""
+    path = video(tmp_path / "a.mp4", count=40)
+    lines = ("Start, End ,Label,Camera", "0,10,left,A", "10,40,right,B")
+    (tmp_path / "a.csv").write_text("\n".join(lines).replace(",", mark), encoding="utf-8-sig")
+    found = [(row["start"], row["end"], row["label"], row["Camera"]) for row in rows(path)]
+    assert found == [(0, 10, "left", "A"), (10, 40, "right", "B")]
+
+
 @pytest.mark.parametrize("line", ["0,41,x", "-1,5,x", "9,9,x", "9,8,x", "a,8,x", ",,x", "0,1e99,x", "0,nan,x"])
 def test_a_wrong_line_refuses_the_file(tmp_path, line):
     path = video(tmp_path / "a.mp4", count=40)
