@@ -23,7 +23,7 @@ def collect(paths: Sequence[str | Path]) -> tuple[list[Path], tuple[Quarantined,
     refused: dict[Path, str] = {}
     for path in map(Path, paths):
         if path.is_dir():
-            files += _below(path)
+            files += _below(path, refused)
         elif path.is_file():
             files.append(path)
         elif path.exists():  # a pipe would wait for ever
@@ -130,23 +130,34 @@ def _starts(format: Format, path: Path) -> bool:
         return file.read(max(map(len, format.magic))).startswith(format.magic)
 
 
-def _below(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[Path]:
-    """Its files, in order, without hidden ones and without workspaces: what Speciate keeps there is no input.
-    A link is followed, but not to a folder that it lies in."""
-    there = (*above, _identity(folder))
-    with os.scandir(folder) as scanned:
-        entries = sorted(scanned, key=lambda entry: entry.name)
+def _below(folder: Path, refused: dict[Path, str], above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+    """Its files, in order, without hidden ones and without workspaces: what Speciate keeps there is no input. A link to
+    a folder that this one is in is not followed: what it leads to is there already."""
+    try:
+        status = folder.stat()
+        with os.scandir(folder) as there:
+            entries = sorted(there, key=lambda entry: entry.name)
+    except OSError as error:
+        refused[folder] = f"cannot be opened: {(error.strerror or type(error).__name__).lower()}"
+        return
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        link = entry.is_symlink()
-        found = Path(entry.path) if link else entry  # of a link to itself a path says no, an entry raises
-        if found.is_file():
+        if _is(entry.is_file):
             yield Path(entry.path)
-        elif found.is_dir() and not Path(entry.path, "workspace.json").exists():
-            yield from () if link and _identity(Path(entry.path)) in there else _below(Path(entry.path), there)
+        elif not _is(entry.is_dir):
+            why = "it is a link that leads nowhere" if entry.is_symlink() else "it is no regular file"
+            refused[Path(entry.path)] = f"cannot be opened: {why}"
+        elif not Path(entry.path, "workspace.json").exists():
+            yield from _below(Path(entry.path), refused, above | {here})
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    found = folder.stat()
-    return found.st_dev, found.st_ino
+def _is(asked: Callable[[], bool]) -> bool:
+    """Of a link to itself it cannot be told."""
+    try:
+        return asked()
+    except OSError:
+        return False

@@ -159,7 +159,8 @@ class Labels:
 
 
 def _by_path(keys: Keys, files: Sequence[Path]) -> dict[Path, Row]:
-    """By as much of its path as the label file names, with or without the ending; the longest match wins."""
+    """By as much of its path as the label file names, with or without the ending; the longest match wins,
+    and a whole name over one without its ending."""
     depth = max((name.count("/") for name in keys), default=0) + 1
     found: dict[Path, tuple[str, Row]] = {}
     for path in files:
@@ -170,6 +171,8 @@ def _by_path(keys: Keys, files: Sequence[Path]) -> dict[Path, Row]:
             if name is not None:
                 found[path] = (name, keys[name])
                 break
+    whole = {name for path, (name, _) in found.items() if name.endswith(path.name)}
+    found = {path: said for path, said in found.items() if said[0] not in whole or said[0].endswith(path.name)}
     _one_each({path: name for path, (name, _) in found.items()})
     return {path: row for path, (_, row) in found.items()}
 

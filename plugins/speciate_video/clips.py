@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from speciate import SpeciateError, UsageError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Clip", "Note", "by_length", "by_notes", "by_scenes", "notes"]
 
 NAMES = ("video", "file", "path", "filename", "name")
+KNOWN = {"start", "end", "label", "group", *NAMES}
 SHORTEST = 5  # frames of a scene
 OURS = frozenset(
     {"start", "end", "at", "video", "frames", "fps", "width", "height", "seconds", "codec", "id", "source"}
@@ -90,7 +91,7 @@ def notes(path: Path, options: VideoOptions) -> list[Note]:
         raise SpeciateError(f"{table.name} is too large", f"the limit is {MOST >> 20} MiB", "split it into several")
     with table.open(encoding="utf-8-sig", newline="") as file:
         try:
-            rows = list(csv.DictReader(file))
+            rows = list(_table(file))
         except (csv.Error, UnicodeDecodeError) as error:
             raise SpeciateError(f"{table.name} is no CSV", str(error), "save it as CSV in UTF-8") from error
     column = _column(table, rows, bool(wanted))
@@ -98,6 +99,16 @@ def notes(path: Path, options: VideoOptions) -> list[Note]:
         return []  # some other table that happens to have this name
     told = [(number, row) for number, row in enumerate(rows, 2) if not column or _names(row[column], path)]
     return [_note(f"line {number} of {table.name}", row, column) for number, row in told]
+
+
+def _table(file: TextIO) -> Iterator[dict[str, str]]:
+    """Rows, whatever parts their fields and however our names are written: Excel writes Start;End in half of Europe."""
+    first = file.readline()
+    file.seek(0)
+    reader = csv.DictReader(file, delimiter=next((mark for mark in ",;\t" if mark in first), ","))
+    names = [name.strip() for name in reader.fieldnames or ()]
+    reader.fieldnames = [name.lower() if name.lower() in KNOWN else name for name in names]
+    yield from reader
 
 
 def _spans(rows: Sequence[dict[str, str]]) -> bool:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from speciate import SpeciateError
+from speciate_video import interlaced
 from speciate_video.capture import Capture, opened
 from speciate_video.containers import Claim, claim, damaged
 from speciate_video.sampling import square
@@ -69,6 +70,8 @@ def watch(path: Path, options: VideoOptions, promised: Claim, wanted: Container[
     """Decode every frame; look at those that are wanted, or at all. A file with less than it promises is refused."""
     watched = Watched(promised, every=1 if wanted else 1 + promised.most // MOST_THUMBS)
     before: NDArray[np.uint8] | None = None
+    last: NDArray[np.uint8] | None = None
+    same: list[int] = []
     with opened(path, options) as capture:
         watched.fps, watched.codec = capture.fps, capture.codec
         while capture.grab():
@@ -77,13 +80,18 @@ def watch(path: Path, options: VideoOptions, promised: Claim, wanted: Container[
             if place >= promised.most:
                 raise damaged(path, f"it lists {promised.most} frames and holds more")
             if wanted is None or place in wanted or not place:
-                thumb = _look(capture, path, place, watched)
+                picture = _look(capture, path, place, watched)
+                thumb = square(picture, THUMB)
                 watched.changes.append(0.0 if before is None else float(cv2.absdiff(thumb, before).mean()))
-                before = thumb
+                if not watched.changes[-1] and last is not None and np.array_equal(picture, last):
+                    same.append(place)
+                before, last = thumb, picture
                 if place % watched.every == 0:
                     watched.thumbs[place] = cv2.cvtColor(thumb, cv2.COLOR_BGR2GRAY)
     if watched.count < promised.least:
         raise _short(path, watched, promised)
+    if options.decoder == "opencv" and promised.kind != "frames" and (same or len(watched.changes) == 1):
+        interlaced.check(path, watched.codec, same, len(watched.changes))
     return watched
 
 
@@ -93,7 +101,7 @@ def _look(capture: Capture, path: Path, place: int, watched: Watched) -> NDArray
     if place and (width, height) != (watched.width, watched.height):
         raise damaged(path, f"frame {place} is {width} x {height}, those before are {watched.width} x {watched.height}")
     watched.width, watched.height = width, height
-    return square(picture, THUMB)
+    return picture
 
 
 def _short(path: Path, watched: Watched, promised: Claim) -> SpeciateError:

@@ -6,6 +6,7 @@ import resource
 import shutil
 import socket
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -132,16 +133,23 @@ def test_files_that_cannot_be_opened(refused, tmp_path, file):
     refused(USAGE, "loop", "add", "d", tmp_path / "loop")
 
 
-def test_links_that_go_round_are_not_followed_for_ever(tmp_path, workspace):
+def test_links_and_pipes_in_a_folder(typed, tmp_path):
+    """A link up is not followed for ever; what leads nowhere is named."""
     folder = tmp_path / "in"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "a.jsonl").write_text('{"text": "one", "label": "x"}\n')
-    (folder / "sub" / "b.jsonl").write_text('{"text": "two", "label": "x"}\n')
-    (folder / "sub" / "up").symlink_to("..")
-    (folder / "sub" / "itself").symlink_to("itself")
-    (folder / "again").symlink_to("sub")
-    added = workspace.add("d", folder)
-    assert (added.rows, added.quarantined) == (2, ())
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep/a.jsonl").write_text(jsonl([{"text": "a"}]))
+    (folder / "deep/up").symlink_to(folder)
+    (folder / "nowhere.jsonl").symlink_to(tmp_path / "nowhere")
+    (folder / "itself.jsonl").symlink_to(folder / "itself.jsonl")
+    os.mkfifo(folder / "pipe.jsonl")
+    code, out, err = typed("add", "d", folder, "--json")
+    added = json.loads(out)
+    assert (code, added["rows"]) == (DONE, 1), err
+    why = {Path(one["path"]).name: one["reason"] for one in added["quarantined"]}
+    assert set(why) == {"nowhere.jsonl", "itself.jsonl", "pipe.jsonl"}
+    assert "leads nowhere" in why["nowhere.jsonl"]
+    assert "leads nowhere" in why["itself.jsonl"]
+    assert "no regular file" in why["pipe.jsonl"]
 
 
 def test_a_format_nobody_knows(refused, file):

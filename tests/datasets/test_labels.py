@@ -130,6 +130,14 @@ def test_a_label_may_be_called_like_a_file(add):
     assert (added.updated, set(labels.values())) == (0, {"a", "b"})
 
 
+def test_a_whole_name_before_one_without_its_ending(add, folder):
+    """A file beside another that is called like it and has one more ending."""
+    (folder / "x/a.txt.txt").write_text("something else")
+    _, labels = add("file,label\nx/a.txt,1\n")
+    assert labels["x/a.txt"] == "1"
+    assert not labels["x/a.txt.txt"]
+
+
 def test_a_name_that_two_files_have(add, folder):
     (folder / "y" / "a.txt").write_text("another")
     with pytest.raises(UsageError, match="names 'a'"):

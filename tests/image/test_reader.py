@@ -1,6 +1,8 @@
 """The image reader: every kind of picture, upright and in 8 bits, the same from every library that can decode it."""
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -146,6 +148,116 @@ def test_white_is_zero():
     """A TIFF may say so, of 8 bits (Pillow turns them when it saves, too) and of more."""
     assert (pixels(saved(np.full((5, 5), 9, np.uint8), "TIFF", tiffinfo={262: 0})) == 9).all()
     assert (pixels(saved(np.zeros((5, 5), np.uint16), "TIFF", tiffinfo={262: 0}), deep="full") == 255).all()
+
+
+def tiff(values, tags=()) -> bytes:
+    """A plain TIFF with tags that no library here writes."""
+    planes = dict(tags).get(284) == 2
+    height, width, count = values.shape
+    data = (values.transpose(2, 0, 1) if planes else values).tobytes()
+    size, kind = len(data), {"u": 1, "i": 2}[values.dtype.kind]
+    each = size // count if planes else size
+    base = {256: width, 257: height, 259: 1, 262: 2 if count > 2 else 1, 277: count, 278: height, 339: kind}
+    lists = {258: [8 * values.itemsize] * count, 273: range(8, 8 + size, each), 279: [each] * (size // each)}
+    entries = {tag: [value] for tag, value in base.items()} | lists | {tag: [value] for tag, value in tags}
+    more, table = b"", struct.pack("<H", len(entries))
+    for tag in sorted(entries):
+        field = struct.pack(f"<{len(entries[tag])}I", *entries[tag])
+        where = struct.pack("<I", 8 + size + 6 + 12 * len(entries) + len(more))
+        table += struct.pack("<HHI", tag, 4, len(entries[tag])) + (field if len(field) == 4 else where)
+        more += b"" if len(field) == 4 else field
+    return b"II*\0" + struct.pack("<I", 8 + size) + data + table + bytes(4) + more
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_deep_tiff_is_upright_too(turn, channels):
+    values = (np.arange(4 * 6 * channels).reshape(4, 6, channels) * 257).astype(np.uint16)
+    header, found = decoded(tiff(values, [(274, turn)]), ImageOptions(deep="full"))
+    assert np.array_equal(found, pixels(tiff((values >> 8).astype(np.uint8), [(274, turn)])))
+    assert (header.height, header.width) == found.shape[:2]
+
+
+@pytest.mark.parametrize(("kind", "black", "middle"), [("i2", 0, 128), ("u2", 0, 0), ("i4", 0, 128), ("u4", 0, 0)])
+def test_the_whole_range_of_numbers_with_and_without_a_sign(kind, black, middle):
+    limits = np.iinfo(kind)
+    values = np.array([[[limits.min], [0], [limits.max]]], kind)
+    assert pixels(tiff(values), deep="full")[0, :, 0].tolist() == [black, middle, 255]
+
+
+def test_deep_colours_that_are_multiplied_by_their_transparency():
+    values = np.full((2, 2, 4), (16000, 8000, 4000, 32000), np.uint16)
+    values[1] = 0
+    for kind, seen in ((1, [62, 31, 16]), (2, [30, 15, 8])):
+        found = pixels(tiff(values, [(338, kind)]), deep="full", background=0)
+        assert (found[0, 0].tolist(), found[1, 1].tolist()) == (seen, [0, 0, 0])
+
+
+def test_deep_colours_in_planes_are_refused():
+    """OpenCV would mix them up, without a word."""
+    shallow = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    assert np.array_equal(pixels(tiff(shallow, [(284, 2)])), shallow)
+    with pytest.raises(SpeciateError, match="each colour in a plane of its own"):
+        pixels(tiff(shallow.astype(np.uint16), [(284, 2)]))
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(values, *chunks, colour=2, late=()) -> bytes:
+    """A PNG of 16 bits with other chunks before and behind its pixels."""
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, colour, 0, 0, 0)
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
+    parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(lines)), *late, (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def test_a_deep_png_that_moves():
+    """OpenCV makes the first picture of it black."""
+    values = np.full((8, 8, 4), (65535, 0, 0, 65535), np.uint16)
+    control = struct.pack(">IIIIIHHBB", 0, 8, 8, 0, 0, 1, 10, 0, 0)
+    second = struct.pack(">IIIIIHHBB", 1, 8, 8, 0, 0, 1, 10, 0, 0)
+    lines = zlib.compress(b"".join(b"\0" + line.tobytes() for line in values[:, :, ::-1].astype(">u2")))
+    late = ((b"fcTL", second), (b"fdAT", struct.pack(">I", 2) + lines))
+    data = png(values, (b"acTL", struct.pack(">II", 2, 0)), (b"fcTL", control), colour=6, late=late)
+    header, found = decoded(data, ImageOptions(deep="full"))
+    assert (header.frames, found[4, 4].tolist()) == (2, [255, 0, 0])
+
+
+def test_one_deep_colour_that_is_transparent():
+    values = np.array([[[1000, 2000, 3000], [9000, 9000, 9000]]], np.uint16)
+    found = pixels(png(values, (b"tRNS", struct.pack(">HHH", 1000, 2000, 3000))), deep="full")
+    assert found[0].tolist() == [[255, 255, 255], [35, 35, 35]]
+    found = pixels(png(values[:, :, :1], (b"tRNS", struct.pack(">H", 1000)), colour=0), deep="full")
+    assert found[0].tolist() == [[255, 255, 255], [35, 35, 35]]
+
+
+def test_exif_behind_the_pixels_and_as_imagemagick_wrote_it():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    values = np.zeros((4, 6, 3), np.uint16)
+    assert pixels(png(values, late=((b"eXIf", exif.tobytes()[6:]),))).shape == (6, 4, 3)
+    told = b"\nexif\n%8d\n%s\n" % (len(exif.tobytes()), exif.tobytes().hex().encode())
+    profile = b"Raw profile type exif\0\0" + zlib.compress(told)
+    assert pixels(png(values, (b"zTXt", profile))).shape == (6, 4, 3)
+
+
+@pytest.mark.parametrize(("bits", "masks"), [(16, (0x7C00, 0x3E0, 0x1F)), (32, (0xFF000000, 0xFF0000, 0xFF00))])
+def test_bmp_with_masks(bits, masks):
+    """White is white, whatever bits it has."""
+    whole = [sum(masks), masks[0], masks[1], masks[2]]
+    row = struct.pack(f"<4{'H' if bits == 16 else 'I'}", *whole)
+    info = struct.pack("<IiiHHIIiiII3I", 52, 4, 1, 1, bits, 3, len(row), 0, 0, 0, 0, *masks)
+    data = b"BM" + struct.pack("<IHHI", 14 + len(info) + len(row), 0, 0, 14 + len(info)) + info + row
+    assert pixels(data)[0].tolist() == [[255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]
+
+
+def test_a_known_kind_with_an_unreadable_header_is_not_called_unknown():
+    whole = saved(scene(1), "PNG")
+    with pytest.raises(SpeciateError, match="has a header that cannot be read") as told:
+        pixels(whole[:20] + b"\xff" + whole[21:])
+    assert "first bytes" not in str(told.value)
 
 
 def test_a_row_says_what_is_known(tmp_path):

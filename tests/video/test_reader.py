@@ -8,7 +8,7 @@ from video_made import CODECS, encoded, reader, rotated, rows, video
 import speciate
 from speciate import SpeciateError, UsageError
 from speciate_video import speciate_formats
-from speciate_video.example import drawn
+from speciate_video.example import drawn, save
 from speciate_video.options import VideoOptions
 from speciate_video.sampling import places, square
 
@@ -64,6 +64,24 @@ def test_a_turned_video_stands_upright(tmp_path, degrees):
     upright = np.rot90(reader().decode(before)["frames"], -degrees // 90, axes=(1, 2)).astype(int)
     assert np.array_equal(found["opencv"], found["pyav"])
     assert np.abs(found["opencv"] - upright).mean() < 3
+
+
+def test_interlaced_video_is_not_black(tmp_path, monkeypatch):
+    """OpenCV gives what its buffer held before, and says that all is well."""
+    fields = {"flags": "+ildct+ilme", "x264-params": "tff=1"}
+    path = encoded(tmp_path / "fields.mp4", "libx264", height=64, options=fields)
+    with pytest.raises(SpeciateError, match=r"is interlaced(.|\n)*decoder=pyav"):
+        rows(path)
+    (row,) = rows(path, decoder="pyav")
+    (whole,) = rows(encoded(tmp_path / "whole.mp4", "libx264", height=64))
+    shown, wanted = (reader(decoder="pyav").decode(each)["frames"].astype(int) for each in (row, whole))
+    assert np.abs(shown - wanted).mean() < 10
+    still = save(tmp_path / "still.mp4", [np.full((64, 64, 3), 90, np.uint8)] * 12)
+    assert len(rows(still)) == 1
+    monkeypatch.setattr("speciate_video.interlaced.find_spec", lambda name: None)  # as where PyAV is not installed
+    for suspect in (path, still):
+        with pytest.raises(SpeciateError, match=r"look the same(.|\n)*pip install .av."):
+            rows(suspect)
 
 
 @pytest.mark.parametrize(("width", "height"), [(63, 47), (1, 1), (17, 200), (2, 2)])
@@ -174,6 +192,16 @@ def test_annotations(tmp_path):
     assert [(r["start"], r["end"], r["label"]) for r in found] == [(5, 15, "up"), (20, 30, "down")]
     unnamed = rows(video(tmp_path / "b.mp4", seed=1), annotations="all.csv")
     assert [(r["start"], r["end"], r.get("label")) for r in unnamed] == [(0, 24, None)]
+
+
+@pytest.mark.parametrize("mark", [";", "\t", ","])
+def test_annotations_as_excel_writes_them(tmp_path, mark):
+    """They used to be taken for some other table, without a word."""
+    path = video(tmp_path / "a.mp4", count=40)
+    lines = ("Start, End ,Label,Camera", "0,10,left,A", "10,40,right,B")
+    (tmp_path / "a.csv").write_text("\n".join(lines).replace(",", mark), encoding="utf-8-sig")
+    found = [(row["start"], row["end"], row["label"], row["Camera"]) for row in rows(path)]
+    assert found == [(0, 10, "left", "A"), (10, 40, "right", "B")]
 
 
 @pytest.mark.parametrize("line", ["0,41,x", "-1,5,x", "9,9,x", "9,8,x", "a,8,x", ",,x", "0,1e99,x", "0,nan,x"])
