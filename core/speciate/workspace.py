@@ -179,7 +179,7 @@ class Workspace(DataVerbs):
             try:
                 outputs = chosen.predict_file(path, *others)
             except SpeciateError as error:
-                failed.append({"path": str(path), "reason": " ".join(str(error).split("\n"))})
+                failed.append({"path": str(path), "reason": "; ".join(str(error).split("\n"))})
                 continue
             predictions += [{"path": str(path), "row": i, "output": output} for i, output in enumerate(outputs)]
         return {"predictions": predictions, "failed": failed}
