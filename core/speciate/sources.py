@@ -36,10 +36,14 @@ def collect(paths: Sequence[str | Path]) -> tuple[list[Path], tuple[Quarantined,
             f"looked in {', '.join(map(str, paths)) or 'nothing'}",
             "name files or folders",
         )
-    denied = "cannot be opened: permission denied"  # asked without opening it: what else is wrong shows when it is read
-    refused |= {path: denied for path in files if not os.access(path, os.R_OK)}
+    refused |= {path: _closed(path) for path in files if not os.access(path, os.R_OK)}  # the rest shows when it is read
     good = [path for path in dict.fromkeys(files) if path not in refused]
     return good, tuple(Quarantined(str(path), problem) for path, problem in refused.items())
+
+
+def _closed(path: Path) -> str:
+    """Why a file cannot be opened."""
+    return f"cannot be opened: {'permission denied' if path.exists() else 'it is a link to nothing'}"
 
 
 def recognise(
@@ -130,14 +134,17 @@ def _starts(format: Format, path: Path) -> bool:
         return file.read(max(map(len, format.magic))).startswith(format.magic)
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Its files, in order, without hidden ones and without workspaces: what Speciate keeps there is no input."""
+def _below(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Its files, in order, without hidden ones and without workspaces: what Speciate keeps there is no input. A link to
+    a folder that it lies in is not followed; one to nothing is told of, as what cannot be opened."""
+    here = above | {folder.resolve()}
     with os.scandir(folder) as there:
         entries = sorted(there, key=lambda entry: entry.name)
     for entry in entries:
+        path, link = Path(entry.path), entry.is_symlink()
         if entry.name.startswith("."):
             continue
-        if entry.is_file():
-            yield Path(entry.path)
-        elif entry.is_dir() and not Path(entry.path, "workspace.json").exists():
-            yield from _below(Path(entry.path))
+        if (link and not path.exists()) or entry.is_file():
+            yield path
+        elif entry.is_dir() and not (path / "workspace.json").exists() and not (link and path.resolve() in here):
+            yield from _below(path, here)

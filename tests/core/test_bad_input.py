@@ -384,3 +384,23 @@ def test_as_real_processes(cli, tmp_path):
     assert [line.split(":")[0].strip() for line in done.stderr.splitlines()] == ["error", "here", "do"]
     debugged = cli("--debug", "add", "d", "a.jsonl")
     assert "Traceback" in debugged.stderr
+
+
+def test_links_in_folders(typed, tmp_path):
+    """Those to a folder around them are not followed for ever; those to nothing, or to themselves, are told of."""
+    folder = tmp_path / "in" / "deep"
+    folder.mkdir(parents=True)
+    (folder / "a.txt").write_text("a text")
+    (tmp_path / "there.txt").write_text("another text")
+    for name, target in {
+        "round": "../../in",
+        "self.txt": "self.txt",
+        "dead.txt": "gone",
+        "b.txt": "../../there.txt",
+    }.items():
+        (folder / name).symlink_to(target)
+    code, out, _ = typed("add", "notes", tmp_path / "in", "--json")
+    added = json.loads(out)
+    assert (code, added["added"]) == (DONE, 2)
+    aside = {one["path"].rpartition("/")[2]: one["reason"] for one in added["quarantined"]}
+    assert aside == dict.fromkeys(["dead.txt", "self.txt"], "cannot be opened: it is a link to nothing")
