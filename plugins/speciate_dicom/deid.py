@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from pydicom.datadict import keyword_for_tag, tag_for_keyword
+from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -20,6 +20,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import UID_dictionary
+from pydicom.valuerep import format_number_as_ds
 
 from speciate import SpeciateError, UsageError
 from speciate.errors import did_you_mean
@@ -41,6 +42,7 @@ KEPT_AS_THEY_ARE = ("DS", "IS", "US", "SS", "UL", "SL", "FL", "FD")
 USUAL = {"code": "CS", "date": "DA", "uid": "UI", "class": "UI"}
 INSTANCE = tag_of("SOPInstanceUID")
 NAMED = {"number": NUMBERS, "code": CODES, "date": DATES, "uid": UIDS, "table": TABLES}
+CHANGED = DATES | UIDS | {"SOPClassUID"}
 RULES = {tag_for_keyword(name): rule for rule, names in NAMED.items() for name in names}
 RULES |= {tag_for_keyword("SOPClassUID"): "class"}
 
@@ -86,8 +88,8 @@ def clean(data: Dataset, frame: int, secret: Secret) -> Dataset:
         element = _element(data, tag)
         if element is None:
             continue
-        if rule == "number" and numbers(element.value) is not None:
-            one[tag] = element
+        if rule == "number" and (found := _as_listed(element)) is not None:
+            one[tag] = found
         elif rule == "code" and (words := _words(element.value)) is not None:
             one[tag] = DataElement(tag, element.VR, words)
         elif rule == "date" and (day := secret.date(patient, str(element.value))):
@@ -104,10 +106,11 @@ def clean(data: Dataset, frame: int, secret: Secret) -> Dataset:
     return one
 
 
-def columns(data: Dataset, options: Common) -> dict[str, Any]:
-    """The attributes that a person asked for as columns, from a dataset that may hold what only they may see."""
+def columns(data: Dataset, cleaned: Dataset, options: Common) -> dict[str, Any]:
+    """The attributes that a person asked for as columns, from a dataset that may hold what only they may see; dates and
+    UIDs from what is left of it."""
     asked = [tag.strip() for tag in options.tags.split(",") if tag.strip()]
-    return {name: _column(name, _value(data, name), options.keep_phi) for name in asked}
+    return {name: _column(name, _value(cleaned if name in CHANGED else data, name), options.keep_phi) for name in asked}
 
 
 def check_tags(options: Common) -> None:
@@ -147,7 +150,7 @@ def _cleaned(raw: Any, rule: str, frame: int, patient: str, secret: Secret) -> R
         return None
     kind = kind_of(raw)
     if rule == "number" and kind in KEPT_AS_THEY_ARE:
-        return _explicit(raw, kind) if _finite(raw, kind) else None
+        return _explicit(raw, kind) if kind in _kinds(int(raw.tag)) and _finite(raw, kind) else None
     words = plain_words(raw) if kind == USUAL.get(rule) else None
     if words is None or (rule != "code" and len(words) != 1):
         return None
@@ -160,6 +163,35 @@ def _cleaned(raw: Any, rule: str, frame: int, patient: str, secret: Secret) -> R
     else:
         text = secret.uid(f"{words[0]}{_frame_of(int(raw.tag), frame)}") if words[0] else ""
     return encoded(raw.tag, kind, text.encode()) if text else ()
+
+
+@lru_cache(maxsize=256)
+def _kinds(tag: int) -> tuple[str, ...]:
+    return tuple(dictionary_VR(tag).split(" or "))
+
+
+@lru_cache(maxsize=256)
+def _most(tag: int) -> float:
+    """How many values it has at the most."""
+    last = dictionary_VM(tag).split("-")[-1]
+    return int(last) if last.isdigit() else math.inf
+
+
+def _as_listed(element: DataElement) -> DataElement | None:
+    """Numbers, coded as the dictionary says: bytes of another kind may be letters. Nothing, where there are none."""
+    found, kinds = numbers(element.value), _kinds(int(element.tag))
+    several: list[Any] = found if isinstance(found, list) else [found]
+    if found is None or (len(several) > _most(int(element.tag)) and element.VR not in ("DS", "IS")):
+        return None
+    if element.VR in kinds:
+        return element
+    if kinds[0] == "DS":
+        several = [format_number_as_ds(number) for number in several]
+    elif kinds[0] not in ("FL", "FD"):
+        if not all(number.is_integer() and 0 <= number < 1 << 15 for number in several):
+            return None
+        several = [int(number) for number in several]
+    return DataElement(element.tag, kinds[0], several)
 
 
 def _explicit(raw: RawDataElement, kind: str) -> RawDataElement | None:
@@ -185,7 +217,8 @@ def _finite(raw: RawDataElement, kind: str) -> bool:
             return all(math.isfinite(float(part)) for part in bytes(raw.value or b"").rstrip(b"\0 ").split(b"\\"))
         except ValueError:
             return False
-    return all(math.isfinite(part) for part in plain_numbers(raw) or [math.nan])
+    found = plain_numbers(raw) or [math.nan]
+    return len(found) <= _most(int(raw.tag)) and all(map(math.isfinite, found))
 
 
 def _column(name: str, value: Any, all_of_it: bool) -> Any:
@@ -195,7 +228,7 @@ def _column(name: str, value: Any, all_of_it: bool) -> Any:
     if name in NUMBERS:
         found = numbers(value)
         return " ".join(f"{number:g}" for number in found) if isinstance(found, list) else found
-    if all_of_it:
+    if all_of_it or name in CHANGED:
         return " ".join(str(part) for part in _many(value))
     if name == "PatientAge":
         return _age(str(value))
@@ -227,7 +260,11 @@ def _tables(items: Sequence[Dataset]) -> list[Dataset]:
     """A table of pixel values, without the explanation that stands beside it."""
     table = Dataset()
     table.update({item.tag: item for item in items[0] if item.keyword in ("LUTDescriptor", "LUTData")} if items else {})
-    return [table] if len(table) == 2 else []
+    if len(table) != 2:
+        return []
+    entries, data = int(table.LUTDescriptor[0]) or 1 << 16, table.LUTData
+    table.LUTData = data[: 2 * entries] if isinstance(data, bytes) else _many(data)[:entries]
+    return [table]
 
 
 def _named(pseudonym: str) -> dict[BaseTag, RawDataElement]:

@@ -249,7 +249,7 @@ def _value(file: BinaryIO, little: bool) -> tuple[int, int, str]:
     order = "<" if little else ">"
     data = file.read(8)
     if len(data) < 8:
-        exists = "it may be a report, a plan or a directory"
+        exists = "it may be a report, a plan or a directory, or be cut off"
         raise SpeciateError("this DICOM file holds no picture", exists, "leave it out")
     if data[4:6] in (b"OB", b"OW", b"OF", b"OD", b"UN"):
         length = struct.unpack(f"{order}L", file.read(4))[0]

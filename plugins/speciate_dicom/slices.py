@@ -76,11 +76,13 @@ class SliceReader:
         try:
             data = flat(found.data, number)
             kept = data if self.options.keep_phi else clean(data, number, key)
+            if found.data.original_encoding[1] is False:
+                kept = _turned(kept)
             blob = written(kept, array, found.frames > 1)
             row: Row = {"dicom": blob, "group": key.name("patient", patient_of(data))}
             row["series"] = key.name("series", Fields(data).text("SeriesInstanceUID"))
             row |= {"frame": number, "modality": Fields(kept).text("Modality"), "height": array.shape[0]}
-            row |= {"width": array.shape[1], "look": look(array, kept), **columns(data, self.options)}
+            row |= {"width": array.shape[1], "look": look(array, kept), **columns(data, kept, self.options)}
             if not TABLE_TAGS.isdisjoint(kept.keys()):
                 self.decode(row)  # a table may not fit the pixels
         except (SpeciateError, MemoryError):
@@ -124,6 +126,19 @@ def written(data: Dataset, array: NDArray[Any], one_of_many: bool) -> bytes:
     about += b"".join(b"".join(_encoded(as_bytes(keyword, "UI", value.encode()))) for keyword, value in meta)
     head = bytes(128) + b"DICM" + struct.pack("<HH2sHL", 2, 0, b"UL", 4, len(about)) + about
     return b"".join([head, *_body(elements)])
+
+
+def _turned(data: Dataset) -> Dataset:
+    """What a big-endian file says, its tables turned round as a little-endian one holds them; pydicom does not."""
+    one = Dataset(data)
+    for tag in TABLE_TAGS & {int(tag) for tag in data.keys()}:  # noqa: SIM118  (iterating over a dataset gives elements)
+        element = data[tag]
+        if element.VR == "SQ":
+            one[tag] = DataElement(tag, "SQ", [_turned(item) for item in element.value])
+        elif element.VR == "OW" and isinstance(element.value, bytes):
+            words = element.value[: len(element.value) // 2 * 2]
+            one[tag] = DataElement(tag, "OW", np.frombuffer(words, dtype=">u2").astype("<u2").tobytes())
+    return one
 
 
 def _described(fields: Fields, array: NDArray[Any]) -> list[tuple[str, str, Any]]:

@@ -121,7 +121,7 @@ class DicomReader:
         row |= {"looks": looks(path), "modality": Fields(kept).text("Modality"), "planes": len(stack.planes)}
         row |= {"height": first.pixels.options["rows"], "width": first.pixels.options["columns"]}
         row |= {"spacing": _words((stack.distance, *first.spacing)), "gaps": stack.gaps}
-        return row | {"geometry": "known" if first.known else "assumed", **columns(data, self.options)}
+        return row | {"geometry": "known" if first.known else "assumed", **columns(data, kept, self.options)}
 
 
 def _put(wanted: Mapping[int, Place]) -> None:

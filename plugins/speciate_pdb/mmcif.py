@@ -57,7 +57,6 @@ class CIFFile:
         author = np.where(_unsaid(author), place, author)
         asym = self._first("label_asym_id", "auth_asym_id")[chosen]
         chain = self._first("auth_asym_id", "label_asym_id")[chosen]
-        polymer = ~_unsaid(place) if "label_seq_id" in self._names else np.ones(many, dtype=bool)
         return Atoms(
             xyz=np.stack([self._numbers(f"cartn_{axis}", chosen) for axis in "xyz"], axis=1),
             occupancy=self._occupancy(chosen),
@@ -70,8 +69,16 @@ class CIFFile:
             part=np.zeros(many, np.int32),
             asym=asym,
             symbol=self._words("type_symbol")[chosen],
-            polymer=polymer,
+            polymer=self._polymer(place, asym, chosen),
         )
+
+    def _polymer(self, place: NDArray[Any], asym: NDArray[Any], chosen: slice) -> NDArray[np.bool_]:
+        """Which atoms have a place in a chain; where a program left all places out, those of chains with an ATOM."""
+        said = ~_unsaid(place) if "label_seq_id" in self._names else np.zeros(len(place), dtype=bool)
+        if said.any():
+            return said
+        named = np.unique(asym[self._words("group_pdb")[chosen] == b"ATOM"])
+        return np.isin(asym, named) if len(named) else ~said
 
     def _words(self, name: str) -> NDArray[Any]:
         """A column as strings of bytes; of empty ones where there is no such column."""

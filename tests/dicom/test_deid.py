@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import struct
 import subprocess
 import sys
 import warnings
@@ -10,9 +11,11 @@ import warnings
 import numpy as np
 import pydicom
 import pytest
-from pydicom.datadict import DicomDictionary, keyword_dict
+from pydicom.datadict import DicomDictionary, dictionary_VR, keyword_dict
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 
 import speciate
 from speciate import UsageError
@@ -21,11 +24,12 @@ from speciate_dicom.example import body, picture, save
 from speciate_dicom.options import DicomOptions, SliceOptions
 from speciate_dicom.secret import VARIABLE, Secret, pseudonyms, secret
 from speciate_dicom.slices import SliceReader
-from speciate_dicom.tags import TABLES, kept
+from speciate_dicom.tags import NUMBERS, TABLES, kept
 from speciate_dicom.views import picture as preview
 from speciate_dicom.volumes import DicomReader
 
 TEXT = {"AE": 16, "CS": 16, "LO": 64, "LT": 900, "PN": 64, "SH": 16, "ST": 900, "UC": 900, "UR": 900, "UT": 900}
+SHAPE = {"Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"}
 NEEDED = {"PhotometricInterpretation", "SpecificCharacterSet", "TransferSyntaxUID"}
 
 
@@ -198,6 +202,32 @@ def test_errors_do_not_repeat_what_a_file_says(tmp_path, capfd, caplog):
     assert [word for word in words if word in told] == []
 
 
+@pytest.mark.parametrize("kind", ["US", "SL", "FL", "FD"])
+def test_numbers_of_another_kind_hold_no_letters(kind, tmp_path):
+    """A listed number may be coded as it should not be: its value is kept, and not the bytes it stands in."""
+    data = picture(body(1, "a")[0], "a")
+    for keyword in NUMBERS - SHAPE:
+        tag = Tag(keyword)
+        if dictionary_VR(tag) != kind:
+            data[tag] = RawDataElement(tag, kind, 8, b"SENTINEL", 0, False, True)
+    data["RescaleSlope"] = RawDataElement(Tag("RescaleSlope"), "FD", 8, struct.pack("<d", 2.5), 0, False, True)
+    path = save(tmp_path / "a.dcm", data)
+    assert b"SENTINEL" in path.read_bytes()
+    (row,) = SliceReader(SliceOptions()).read(path)
+    assert b"SENTINEL" not in row["dicom"]
+    assert pydicom.dcmread(io.BytesIO(row["dicom"])).RescaleSlope == 2.5
+
+
+def test_a_table_ends_where_it_says(tmp_path):
+    data, table = picture(body(1, "a")[0], "a"), Dataset()
+    table.LUTDescriptor, table.LUTData = [4, 1000, 16], np.arange(4, dtype="<u2").tobytes() + b"SENTINEL"
+    data.VOILUTSequence = Sequence([table])
+    (row,) = SliceReader(SliceOptions()).read(save(tmp_path / "a.dcm", data))
+    assert b"SENTINEL" not in row["dicom"]
+    (kept,) = pydicom.dcmread(io.BytesIO(row["dicom"])).VOILUTSequence
+    assert kept.LUTData == table.LUTData[:8]
+
+
 def test_what_remains_is_on_the_list():
     """Of a file with all that DICOM knows, only what the allow-list names, and the marks."""
     data, _ = planted(body(1, "p")[0])
@@ -255,6 +285,17 @@ def test_tags_as_columns(tmp_path):
     for tags, says in (("PatientName", "may tell who"), ("PatentAge", "did you mean")):
         with pytest.raises(UsageError, match=says):
             SliceReader(SliceOptions(tags=tags))
+
+
+def test_dates_and_uids_as_columns_are_those_that_are_stored(tmp_path):
+    path = save(tmp_path / "a.dcm", picture(body(1, "a")[0], "a"))
+    asked = "StudyDate,SeriesInstanceUID,SOPClassUID"
+    (row,) = SliceReader(SliceOptions(tags=asked)).read(path)
+    (volume,) = DicomReader(DicomOptions(tags=asked)).read(path)
+    stored = pydicom.dcmread(io.BytesIO(row["dicom"]))
+    assert [row[name] for name in asked.split(",")] == [str(stored[name].value) for name in asked.split(",")]
+    assert [volume[name] for name in asked.split(",")] == [row[name] for name in asked.split(",")]
+    assert stored.StudyDate != "20200301"
 
 
 def test_phi_is_kept_only_when_asked(tmp_path):

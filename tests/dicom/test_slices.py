@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from speciate import SpeciateError, UsageError
 from speciate_dicom.example import body, picture, save
@@ -52,6 +54,28 @@ def test_pixels_are_what_pydicom_says(name, tmp_path):
     wanted = wanted.reshape(np.stack(found).shape)
     assert (np.stack(found) == wanted).all()
     assert [row["frame"] for row in rows] == list(range(len(rows)))
+
+
+@pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
+@pytest.mark.parametrize("keep_phi", [False, True])
+def test_tables_of_big_endian_files(keyword, keep_phi, tmp_path):
+    """Stored little endian, as the pixels are; pydicom leaves their words as they lie."""
+    shown = []
+    for order, syntax in (("<", ExplicitVRLittleEndian), (">", ExplicitVRBigEndian)):
+        data, table = picture(body(1, "a")[0], "a"), Dataset()
+        for name in ("RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth"):
+            del data[name]
+        table.LUTDescriptor = [2000, 0, 16]
+        table.add_new("LUTData", "OW", (np.arange(2000) ** 2 // 80).astype(f"{order}u2").tobytes())
+        table.ModalityLUTType = "US"
+        setattr(data, keyword, [table])
+        data.PixelData = data.pixel_array.astype(f"{order}u2").tobytes()
+        data.file_meta.TransferSyntaxUID = syntax
+        path = tmp_path / f"{syntax}.dcm"
+        pydicom.dcmwrite(path, data, little_endian=order == "<", implicit_vr=False, enforce_file_format=True)
+        shown += read(path, keep_phi=keep_phi)[1]
+    assert (shown[0] == shown[1]).all()
+    assert len(np.unique(shown[0])) > 20
 
 
 def reference(data):

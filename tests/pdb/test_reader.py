@@ -73,6 +73,18 @@ def test_one_structure_is_one_row_in_every_format(tmp_path):
     assert {row["entry"] for path in files for row in read(path)} == {"9XYZ"}
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("unsaid", [".", "?"])
+def test_places_in_chains_may_be_left_out(unsaid, engine, tmp_path):
+    """As gemmi writes a structure whose sequence nobody gave it."""
+    atoms = made.structure(3)
+    text = re.sub(r"(?m)^((?:ATOM|HETATM) (?:\S+ ){6})\S+", rf"\g<1>{unsaid}", made.mmcif(atoms))
+    assert text != made.mmcif(atoms)
+    (row,) = read(written(tmp_path, "a.cif", text), engine=engine)
+    (wanted,) = read(written(tmp_path, "b.cif", made.mmcif(atoms)), engine=engine)
+    assert row["structure"] == wanted["structure"]
+
+
 @pytest.mark.skipif(not GEMMI, reason="gemmi is not installed")
 @pytest.mark.parametrize("options", [{}, {"rows": "chain", "ligands": True, "waters": True}, {"model": 0}])
 def test_gemmi_agrees_with_biopython(options, tmp_path):
