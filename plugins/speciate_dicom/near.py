@@ -33,12 +33,12 @@ def pictures(rows: Sequence[Row]) -> NDArray[np.uint8]:
     return np.stack(found) if found else np.zeros((0, LOW * LOW // 8), dtype=np.uint8)
 
 
-def look(array: NDArray[Any], data: Dataset) -> bytes:
+def look(data: Dataset, array: NDArray[Any]) -> bytes:
     """A picture as a viewer shows it; of one in colours, its red."""
-    return _signs(shrunk(_grey(array, data), (SIDE, SIDE), most=255)).tobytes()
+    return _signs(shrunk(_grey(data, array), (SIDE, SIDE), most=255)).tobytes()
 
 
-def _grey(array: NDArray[Any], data: Dataset) -> Floats:
+def _grey(data: Dataset, array: NDArray[Any]) -> Floats:
     if array.dtype.kind in "iu" and Fields(data).text("PhotometricInterpretation").startswith("MONOCHROME"):
         array = _binned(array, min(array.shape) // ENOUGH)
     seen = shown(array, data, "auto")

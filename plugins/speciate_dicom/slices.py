@@ -82,8 +82,10 @@ class SliceReader:
             row: Row = {"dicom": blob, "group": key.name("patient", patient_of(data))}
             row["series"] = key.name("series", Fields(data).text("SeriesInstanceUID"))
             row |= {"frame": number, "modality": Fields(kept).text("Modality"), "height": array.shape[0]}
-            row |= {"width": array.shape[1], "look": look(array, kept), **columns(data, kept, self.options)}
-            if not TABLE_TAGS.isdisjoint(kept.keys()):
+            row |= {"width": array.shape[1], **columns(data, kept, self.options)}
+            plain = array.dtype.isnative and TABLE_TAGS.isdisjoint(kept.keys())
+            row["look"] = look(*((kept, array) if plain else opened(blob)))
+            if not plain:
                 self.decode(row)  # a table may not fit the pixels
         except (SpeciateError, MemoryError):
             raise
