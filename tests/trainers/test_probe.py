@@ -20,8 +20,9 @@ from speciate_trainers.tasks.regress import Regress
 LABELS = ("a", "b", "c")
 
 
-def examples(task, features, targets):
-    part = Examples([{}] * len(features), task, dict, None)
+def examples(task, features, targets, groups=None):
+    rows = [{"group": group} for group in groups] if groups is not None else [{}] * len(features)
+    part = Examples(rows, task, dict, None)
     part.features, part.targets = features.astype(np.float32), np.asarray(targets, dtype=np.float64)
     return part
 
@@ -91,6 +92,38 @@ def test_dev_chooses_c(fit, clouds, monkeypatch):
     solved.clear()
     fit(task, train, dev, c=strengths, refit=False)
     assert {n for _, n in solved} == {60}
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_few_dev_rows_do_not_choose_c(clouds, tmp_path, grouped):
+    """Fifths of all rows do, groups whole: what is learnt by heart helps only with copies of what was learnt."""
+    task, random = Classify(LABELS), np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 6)
+    features = random.normal(size=(40, 64))[groups] + 0.01 * random.normal(size=(240, 64))
+    targets = random.choice(3, size=40)[groups]  # chance
+    train, dev = groups < 36, groups >= 36
+    parts = [
+        examples(task, features[part], targets[part], [f"g{g}" for g in groups[part]] if grouped else None)
+        for part in (train, dev)
+    ]
+    job = Job(*parts, task=task, seed=0, folder=tmp_path, progress=StageClock(True), journal=RunJournal(tmp_path))
+    ProbeTrainer(ProbeOptions(c=[0.01, 0.1, 1.0, 10.0])).fit(dataclasses.replace(job, judge=lambda *_: 0.0))
+    assert notes(tmp_path)["chosen"]["c"] == (0.01 if grouped else 10.0)
+    losses = dict(metrics(tmp_path)["cv_loss"])
+    assert min(losses, key=losses.get) == (1 if grouped else 4)
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_few_rows_of_many_numbers(fit, few):
+    """They are learnt from in fewer directions, and the answers are scikit-learn's all the same."""
+    task, random = Classify(LABELS), np.random.default_rng(0)
+    count = 40 if few else 120
+    features, targets = random.normal(size=(count, 200)).astype(np.float32), random.choice(3, size=count)
+    fresh = random.normal(size=(50, 200))
+    theirs = LogisticRegression(C=0.1, max_iter=5000, tol=1e-9).fit(features, targets).predict_proba(fresh)
+    tensors = fit(task, (features[5:], targets[5:]), (features[:5], targets[:5]), c=[0.1])
+    assert tensors["weight"].shape == (3, 200)
+    assert np.abs(answers(tensors, task, fresh) - theirs).max() < 0.01
 
 
 def test_the_dev_score_is_of_a_head_that_has_not_seen_the_dev_rows(clouds, tmp_path):

@@ -14,7 +14,7 @@ LORA: dict[str, Any] = {"requires": ("lightning", "torch", "peft"), "install": "
 
 
 def methods() -> list[Method]:
-    head = "a head on frozen, cached features; its strength is chosen on the dev split"
+    head = "a head on frozen, cached features; its strength is chosen on rows it has not seen"
     all_ = "all weights of the base go on learning, or those above a depth"
     low = "small low-rank additions to the layers of the base learn; the rest stays as it is"
     told = "a student learns what a teacher answers: models, an ensemble of them, or an endpoint"

@@ -9,7 +9,8 @@ __all__ = ["DistillOptions", "FullOptions", "LoraOptions", "ProbeOptions", "Segm
 
 @dataclass
 class ProbeOptions:
-    """c is the inverse strength of L2, as in scikit-learn; of several the one with the lowest dev loss is kept."""
+    """c is the inverse strength of L2, as in scikit-learn; of several the one with the lowest dev loss is kept,
+    or where dev rows or their groups are fewer than 200, that with the lowest loss of fifths held back in turn."""
 
     c: list[float] = field(default_factory=lambda: [0.1, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0])
     balanced: bool = False  # weigh classes by the inverse of their frequency

@@ -5,6 +5,7 @@ Without Lightning and torch: to import them takes twenty times as long as to sol
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -19,10 +20,11 @@ from speciate_trainers.tasks.regress import NARROWEST, spreads
 
 Floats = NDArray[np.float32]
 Rows = tuple[Floats, NDArray[Any]]  # features, targets
+FEW, FOLDS = 200, 5  # dev rows, or groups of them, among which chance would choose; and what is done then
 
 
 class ProbeTrainer:
-    """Chooses c on the dev split, then learns the head from everything that is not test."""
+    """Chooses c on the dev split, where that is small on parts of all rows, then learns from all that is not test."""
 
     def __init__(self, options: ProbeOptions) -> None:
         if not options.c or not all(0 < c < float("inf") for c in options.c):
@@ -39,14 +41,33 @@ class ProbeTrainer:
         shift, scale = (train[1].mean(axis=0), spreads(train[1])) if regress else (0.0, 1.0)
         if regress:
             train, dev = ((features, (targets - shift) / scale) for features, targets in (train, dev))
+        turned = _turned(train[0], dev[0])
+        if turned is not None:
+            train, dev = ((features @ turned, targets) for features, targets in (train, dev))
         head = self._choose(job, train, dev)
         known: dict[str, Any] = {"shift": shift, "scale": scale}
         if regress:
             known["spread"] = scale * head.spread(*(dev if len(dev[0]) > 1 else train))
-        self._report(job, _tensors(head, known), head.c)
+        self._report(job, _tensors(head, known, turned), head.c)
         if self.options.refit and len(dev[0]):
             head.solve(np.concatenate([train[0], dev[0]]), np.concatenate([train[1], dev[1]]))
-        return _tensors(head, known)
+        return _tensors(head, known, turned)
+
+    def _folds(self, job: Job, train: Rows, dev: Rows) -> tuple[Rows, list[NDArray[np.bool_]]]:
+        """Where dev rows are few: all rows, and each fifth of them to hold back in turn. Groups stay whole."""
+        parts = enumerate((job.train, job.dev))
+        named = [[row.get("group") or f"\0{part} {i}" for i, row in enumerate(some.rows)] for part, some in parts]
+        if len(set(named[1])) >= FEW or len(self.options.c) < 2 or job.task.needs == "places":
+            return train, []
+        if not self.options.refit:  # then nobody learns from dev rows
+            named, dev = named[:1], (dev[0][:0], dev[1][:0])
+        groups, numbers = np.unique(list(chain(*named)), return_inverse=True)
+        if len(groups) < 2:
+            return train, []
+        count = min(FOLDS, len(groups))
+        folds = (np.random.default_rng(job.seed).permutation(len(groups)) % count)[numbers]
+        rows = np.concatenate([train[0], dev[0]]), np.concatenate([train[1], dev[1]])
+        return rows, [folds == fold for fold in range(count)]
 
     def _report(self, job: Job, tensors: dict[str, NDArray[Any]], c: float) -> None:
         """The dev score of the strength that was chosen, of the head that has not seen the dev rows."""
@@ -56,18 +77,22 @@ class ProbeTrainer:
             job.journal.note(chosen={"c": c})
 
     def _choose(self, job: Job, train: Rows, dev: Rows) -> Head:
-        """Walk from strong to weak regularisation, each fit starting where the last ended; stop once dev gets worse."""
+        """Walk from strong to weak regularisation, each fit starting where the last ended; stop once it gets worse."""
         best, lowest, worse = None, float("inf"), 0
-        head = Head(job.task, train[0].shape[1], self.options)
+        rows, folds = self._folds(job, train, dev)
+        head, *others = (Head(job.task, train[0].shape[1], self.options) for _ in (train, *folds))
         strengths = sorted(self.options.c)
         with job.progress.track("train", len(strengths)) as tick:
             for c in strengths:
-                head.c = c
-                head.solve(*train)
-                loss = head.judge(*(dev if len(dev[0]) else train))
+                loss = head.at(c, train, dev if len(dev[0]) else train)
+                said = {"dev_loss": loss} if len(dev[0]) else {}
+                if folds:
+                    pairs = zip(others, folds, strict=True)
+                    apart = [one.at(c, _of(rows, ~held), _of(rows, held)) for one, held in pairs]
+                    loss = said["cv_loss"] = float(np.average(apart, weights=[held.sum() for held in folds]))
                 tick(1)
-                if job.journal and len(dev[0]):
-                    job.journal.write(1 + strengths.index(c), dev_loss=loss)
+                if job.journal and said:
+                    job.journal.write(1 + strengths.index(c), **said)
                 if loss < lowest:
                     best, lowest, worse = head.copy(), loss, 0
                 else:
@@ -80,10 +105,24 @@ class ProbeTrainer:
         return best
 
 
-def _tensors(head: Head, known: dict[str, Any]) -> dict[str, NDArray[Any]]:
+def _of(rows: Rows, which: NDArray[np.bool_]) -> Rows:
+    return rows[0][which], rows[1][which]
+
+
+def _turned(*parts: Floats) -> Floats | None:
+    """Where rows are few, directions that hold them all: L2 leaves the rest of the weights at zero, so what is learnt
+    from as many numbers as there are rows is what would be learnt from all. [width, rows]"""
+    features = np.concatenate(parts)
+    if len(features) > features.shape[1] // 2:
+        return None
+    return np.linalg.qr(features.T.astype(np.float64))[0].astype(np.float32)
+
+
+def _tensors(head: Head, known: dict[str, Any], turned: Floats | None) -> dict[str, NDArray[Any]]:
     """The head and what is known of the targets, as they are kept."""
+    weight = head.weight if turned is None else head.weight @ turned.T
     tensors = {name: np.atleast_1d(np.asarray(array, np.float64)) for name, array in known.items()}
-    return {"weight": head.weight, "bias": head.bias, **tensors}
+    return {"weight": weight, "bias": head.bias, **tensors}
 
 
 def _rows(job: Job) -> tuple[Rows, Rows]:
@@ -131,6 +170,12 @@ class Head:
     def scores(self, features: Floats) -> Floats:
         found: Floats = features @ self.weight.T + self.bias
         return found
+
+    def at(self, c: float, known: Rows, judged: Rows) -> float:
+        """How well it does on some rows, learnt from others at this strength."""
+        self.c = c
+        self.solve(*known)
+        return self.judge(*judged)
 
     def judge(self, features: Floats, targets: NDArray[Any]) -> float:
         return LOSSES[self.task.name](self.scores(features), targets, self.options.balanced)[0]
