@@ -183,7 +183,7 @@ def test_following_says_rows_as_they_come(tmp_path):
 def test_following_a_run_that_is_done(trained, cli):
     done = cli("show", RUN, "--follow", "-w", trained.root)
     first, *_ = done.stdout.splitlines()
-    assert re.fullmatch(r"step 1: dev_loss [\d.]+", first)
+    assert re.fullmatch(r"step 1: dev_loss [\d.]+, cv_loss [\d.]+", first)
     assert f"# {RUN}" in done.stdout
     as_json = cli("show", RUN, "--follow", "--json", "-w", trained.root)
     assert json.loads(as_json.stdout)["runs"]["status"] == "done"

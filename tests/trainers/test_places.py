@@ -391,7 +391,8 @@ def test_the_probe_labels_residues(tmp_path, monkeypatch):
 
 def test_the_probe_names_a_row_with_a_label_too_short(tmp_path):
     rows = chains_of_residues(tmp_path)
-    rows[3] = rows[3][:-1]
+    rows = [f"{rows[0]},split", *(f"{row}," for row in rows[1:])]
+    rows[3] = f"{rows[3][:-2]},train"
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     workspace = speciate.open(tmp_path / "ws", quiet=True)
     workspace.add("ss", tmp_path, labels=tmp_path / "labels.csv", format="pdb")
