@@ -56,21 +56,30 @@ class Labels:
             return {path: {"label": at.absolute().parent.name, "target": "folder"} for path, at in where.items()}
         columns = list(dict.fromkeys(name for row in self._rows for name in row))
         key, found = self._match(columns, [*files, *(other for path in files for other in others.get(path, ()))])
-        for path in files:
-            first = next((other for other in others.get(path, ()) if other in found), None)
-            if first is not None:
-                found.setdefault(path, found[first])
-        found = {path: found[path] for path in files if path in found}
+        said = {path: [found[at] for at in (path, *others.get(path, ())) if at in found] for path in files}
+        said = {path: rows for path, rows in said.items() if rows}
         target = self._column(columns, key)
+        self._agree(said, key, target)
+        found = {path: next((row for row in rows if _labelled(row, target)), rows[0]) for path, rows in said.items()}
         group = self._group if self._group in columns else next((c for c in columns if c.lower() == "group"), "")
         split = next((name for name in columns if name.lower() == "split"), "")
-        self._count(key, files, names, found, target)
+        self._count(key, files, names, said, target)
         picked = {"label": target, "group": group, "split": split}
         masks = self._masks(target)
         return {
             path: {what: row.get(name) for what, name in picked.items() if name} | {"target": target} | masks[id(row)]
             for path, row in found.items()
         }
+
+    def _agree(self, said: Mapping[Path, Sequence[Row]], key: str, target: str) -> None:
+        """Files that are one thing have one label."""
+        for rows in said.values():
+            labels = {str(row.get(target)): str(row.get(key)) for row in rows if _labelled(row, target)}
+            if len(labels) > 1:
+                (one, first), (two, second), *_ = labels.items()
+                asked = f"{self.source} says {one!r} of {first} and {two!r} of {second}, which are one thing"
+                do = "give them one label, or choose a format that takes each file alone with --format"
+                raise UsageError(printable(asked), "one thing has one label", do)
 
     def without_masks(self, files: Sequence[Path]) -> list[Path]:
         """The files that are no labels of others, for masks may lie in the folder of what they belong to."""
@@ -145,17 +154,26 @@ class Labels:
         return target
 
     def _count(
-        self, key: str, files: Sequence[Path], names: Mapping[Path, str], found: Mapping[Path, Row], target: str
+        self,
+        key: str,
+        files: Sequence[Path],
+        names: Mapping[Path, str],
+        said: Mapping[Path, Sequence[Row]],
+        target: str,
     ) -> None:
-        used = {id(row) for row in found.values()}
-        same = {_norm(row.get(key)) for row in found.values()}
+        used = {id(row) for rows in said.values() for row in rows}
+        same = {_norm(row.get(key)) for rows in said.values() for row in rows}
         spare = [row for row in self._rows if id(row) not in used and _norm(row.get(key)) not in same]
-        bare = [path for path in files if path not in found or found[path].get(target) in (None, "")]
+        bare = [path for path in files if not any(_labelled(row, target) for row in said.get(path, ()))]
         examples = {
             "unmatched": tuple(printable(str(row.get(key))) for row in spare[:SHOWN]),
             "unlabelled": tuple(names[path] for path in bare[:SHOWN]),
         }
         self.gaps = Gaps(len(spare), len(bare), {what: some for what, some in examples.items() if some})
+
+
+def _labelled(row: Row, target: str) -> bool:
+    return row.get(target) not in (None, "")
 
 
 def _by_path(keys: Keys, files: Sequence[Path]) -> dict[Path, Row]:

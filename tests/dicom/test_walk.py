@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import speciate
+from speciate import UsageError
 from speciate_dicom.example import body, picture, save
 from speciate_dicom.geometry import key_of
 
@@ -58,6 +59,20 @@ def test_series_are_learnt_from(tmp_path):
     workspace.score(ran.model, "scans:test")
     named = [path for path in (tmp_path / "ws").rglob("*") if path.is_file() and b"SENTINEL" in path.read_bytes()]
     assert named == [], "what a run writes names no file"
+
+
+def test_each_plane_of_a_series_may_have_its_label(tmp_path):
+    """All of them count as used; where they differ, nothing says what the series is."""
+    scans(tmp_path / "in", 2)
+    planes = [f"SENTINEL-p{patient}/SENTINEL{plane}" for patient in range(2) for plane in range(5)]
+    table = tmp_path / "planes.csv"
+    table.write_text("file,label\n" + "".join(f"{plane},{'' if plane[-1] == '0' else plane[10]}\n" for plane in planes))
+    workspace = speciate.open(tmp_path / "ws", quiet=True)
+    added = workspace.add("scans", tmp_path / "in", format="dicom", labels=table)
+    assert (added.labels, added.labels_unmatched) == ({"0": 1, "1": 1}, 0)
+    table.write_text(table.read_text().replace(f"{planes[3]},0", f"{planes[3]},another"))
+    with pytest.raises(UsageError, match=r"'another' of .* are one thing"):
+        workspace.add("scans", tmp_path / "in", format="dicom", labels=table)
 
 
 @pytest.mark.soak
