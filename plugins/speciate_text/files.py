@@ -23,6 +23,7 @@ __all__ = ["LIMIT", "records"]
 
 SHORT = 1 << 16  # bytes of a document that is read at once
 LIMIT = 1 << 26  # characters in one line, field or document: a file without line ends must not fill the memory
+FIELD = 1 << 24  # the same of a field in a table, which Python reads character by character
 Record = tuple[str, dict[str, Any]]
 
 
@@ -121,7 +122,7 @@ def _array(path: Path) -> SpeciateError:
 
 
 def _table(path: Path, encoding: str, options: TextOptions) -> Iterator[Record]:
-    csv.field_size_limit(LIMIT)
+    csv.field_size_limit(min(FIELD, LIMIT))
     lines = _lines(path, encoding, newline="")
     first = next(lines, "")
     reader = csv.reader(itertools.chain([first], lines), delimiter=_delimiter(path, first, options), strict=True)
