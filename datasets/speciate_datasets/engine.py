@@ -88,9 +88,7 @@ class LanceEngine:
             target=ingest.used or (last or {}).get("target", ""),
             labels=labels,
             splits=splits,
-            labels_unmatched=ingest.gaps.unmatched,
-            unlabelled=ingest.gaps.unlabelled,
-            label_gaps=ingest.gaps.examples,
+            **ingest.gaps.said({one.path for one in ingest.quarantined}),
         )
         if not same:
             said = {"format": format, "options": dict(options), "target": added.target, "group": group}

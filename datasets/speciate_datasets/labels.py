@@ -9,8 +9,8 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -34,9 +34,15 @@ Aliases = Mapping[Path, Sequence[Path]]
 class Gaps:
     """What a label file and the files do not share."""
 
-    unmatched: int = 0  # rows of the label file that no file goes with
-    unlabelled: int = 0  # files that no label goes with
-    examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unmatched: Sequence[str] = ()  # what rows of the label file name that no file goes with
+    unlabelled: Sequence[tuple[Path, str]] = ()  # files that no label goes with, and their names
+
+    def said(self, refused: Collection[str]) -> dict[str, Any]:
+        """How many, and a few of both; a file that was refused misses no label."""
+        bare = [name for path, name in self.unlabelled if not refused or printable(str(path)) not in refused]
+        few = {"unmatched": self.unmatched[:SHOWN], "unlabelled": tuple(bare[:SHOWN])}
+        examples = {what: some for what, some in few.items() if some}
+        return {"labels_unmatched": len(self.unmatched), "unlabelled": len(bare), "label_gaps": examples}
 
 
 class Labels:
@@ -165,11 +171,7 @@ class Labels:
         same = {_norm(row.get(key)) for rows in said.values() for row in rows}
         spare = [row for row in self._rows if id(row) not in used and _norm(row.get(key)) not in same]
         bare = [path for path in files if not any(_labelled(row, target) for row in said.get(path, ()))]
-        examples = {
-            "unmatched": tuple(printable(str(row.get(key))) for row in spare[:SHOWN]),
-            "unlabelled": tuple(names[path] for path in bare[:SHOWN]),
-        }
-        self.gaps = Gaps(len(spare), len(bare), {what: some for what, some in examples.items() if some})
+        self.gaps = Gaps(tuple(printable(str(row.get(key))) for row in spare), [(path, names[path]) for path in bare])
 
 
 def _labelled(row: Row, target: str) -> bool:

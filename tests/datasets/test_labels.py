@@ -75,6 +75,13 @@ def test_what_matches_nothing_is_counted(add):
     assert added.label_gaps == {"unmatched": ("gone.txt", "lost.txt"), "unlabelled": ("x/b.txt", "y/c.txt")}
 
 
+def test_a_file_that_is_refused_misses_no_label(add, folder):
+    (folder / "x" / "bad.txt").write_bytes(b"\xff\xfe\x00")
+    added, _ = add("file,label\na.txt,1\nb.txt,\n")
+    assert [one.path.rpartition("/")[2] for one in added.quarantined] == ["bad.txt"]
+    assert (added.unlabelled, added.label_gaps) == (2, {"unlabelled": ("x/b.txt", "y/c.txt")})
+
+
 def test_target_group_and_split_come_along(add, workspace):
     text = "name,mood,colour,patient,split\na,good,red,p1,test\nb,bad,blue,p1,\nc,bad,red,p2,train\n"
     added, labels = add(text, target="colour", group="patient")
