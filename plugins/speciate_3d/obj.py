@@ -35,7 +35,10 @@ class _Lines:
         self.materials: set[bytes] = set()
         self.words: dict[bytes, int] = {}
         text = data.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ")
-        for number, line in enumerate(text.splitlines(), 1):
+        lines = text.splitlines()
+        if b" #" in text or b"\t#" in text:  # comments behind something
+            lines = [line.partition(b"#")[0] for line in lines]
+        for number, line in enumerate(lines, 1):
             start = line[:2]
             if start == b"v ":
                 self.vertices.append(line[2:])

@@ -10,7 +10,9 @@ from speciate_3d.shape import Broken, Floats, Ints, Shape, fan, indexes, numbers
 
 __all__ = ["parse"]
 
-HEAD = re.compile(rb"\s*(?:#[^\n]*\n\s*)*(ST)?(C)?(N)?(4)?(n)?OFF\b|\s*OFF(?=\d)")  # ModelNet writes OFF490 518 0
+HEAD = re.compile(
+    rb"\s*(?:#[^\n]*\n\s*)*(ST)?(C)?(N)?(4)?(n)?OFF\b|\s*OFF(?=\d)|\s*off\b"
+)  # ModelNet writes OFF490 518 0
 
 
 def parse(data: bytes, most: int) -> Shape:

@@ -79,9 +79,9 @@ def _header(data: bytes) -> tuple[str, list[_Element], int]:
             case ["element", name, count] if count.isdecimal() and len(count) < 16:
                 elements.append(_Element(name, int(count)))
             case ["property", "list", count, kind, name] if {count, kind} <= TYPES.keys() and elements:
-                elements[-1].properties.append((name, TYPES[kind], TYPES[count]))
+                elements[-1].properties.append((name.lower(), TYPES[kind], TYPES[count]))
             case ["property", kind, name] if kind in TYPES and elements:
-                elements[-1].properties.append((name, TYPES[kind], ""))
+                elements[-1].properties.append((name.lower(), TYPES[kind], ""))
             case _:
                 raise Broken(f"its header has a line that PLY does not know: {line[:60]!r}")
     if not encoding:

@@ -24,6 +24,8 @@ def parse(data: bytes, most: int) -> Shape:
         corners = _binary(data, count, most)
     elif data[:512].lstrip().lower().startswith(b"solid") and b"\0" not in data[:512]:
         corners = _text(data, most)
+    elif data[:512].isascii() and b"\0" not in data[:512]:
+        raise Broken("it is text that does not begin with solid", "give it the suffix of its kind if it is no STL")
     elif count < 0:
         raise Broken(f"it has {len(data)} bytes, a binary STL has at least {HEADER}")
     else:

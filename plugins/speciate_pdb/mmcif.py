@@ -125,6 +125,8 @@ def check_text(data: bytes) -> None:
         raise Broken(f"it is no text: byte {data.index(0)} is zero")
     if len(re.findall(rb"_atom_site\.Cartn_x\s", data)) > 1:
         raise Broken("it holds several structures (_atom_site twice); split it into files")
+    if b"_atom_site." not in data:
+        raise Broken("it has no table of atoms (_atom_site): it is cut off, or describes something else")
     banded = re.search(rb"(?m)^data_\S*\s*\n#\s*$", data[:1000])  # as the Protein Data Bank ends its tables
     if banded and data.rstrip().rpartition(b"\n")[2].strip() != b"#":
         raise Broken("it is cut off: its tables end with #, the last one does not")

@@ -65,6 +65,7 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     "open-text.cif": lambda: (SITE + "ATOM 1 2 3\n_x.y\n;never closed\n").encode(),
     "open-quote.cif": lambda: (SITE + "ATOM 1 2 3\n_x.y 'never closed\n").encode(),
     "no-atoms.cif": lambda: b"data_x\n_cell.length_a 1\n",
+    "component.cif": lambda: b"data_CGU\n#\n_chem_comp.id CGU\n_chem_comp.name 'no structure'\n",
     "twice.cif": lambda: (made.mmcif(made.structure(1)) + made.mmcif(made.structure(2))).encode(),
     "cut.cif": lambda: made.mmcif(made.structure(1)).rpartition("#")[0].encode(),
     "bomb.bcif": lambda: bomb("run"),

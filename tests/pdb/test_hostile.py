@@ -43,6 +43,12 @@ def test_refused_by_the_reader(name, tmp_path):
         assert not caught.value.exists.startswith(("IndexError", "TypeError", "KeyError")), caught.value.exists
 
 
+def test_a_file_without_atoms_is_not_only_called_cut_off(tmp_path):
+    [path] = hostile.write(tmp_path, {"component.cif": hostile.REFUSED["component.cif"]()})
+    with pytest.raises(SpeciateError, match="no table of atoms"):
+        list(StructureReader(StructureOptions()).read(path))
+
+
 def test_strange_and_yet_whole(tmp_path):
     files = hostile.write(tmp_path, hostile.taken())
     rows = {path.name: list(StructureReader(StructureOptions()).read(path)) for path in files}

@@ -372,6 +372,20 @@ def test_what_is_no_number_is_named(text):
             read_(text.encode("latin-1"), "a test")
 
 
+def test_lax_ways_of_writing_that_others_take():
+    """Comments behind values, small letters where capitals are usual, and the other way round."""
+    mesh = "v 0 0 0 # one\nv 1 0 0\t# two\nv 0 1 0 1 # with a weight\n# a comment\nf 1 2 3 # all\n"
+    assert shape(mesh, "obj").faces.tolist() == [[0, 1, 2]]
+    assert shape("off\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n", "off").faces.tolist() == [[0, 1, 2]]
+    head = "ply\nformat ascii 1.0\nelement vertex 1\n" + "".join(f"property float {axis}\n" for axis in "XYZ")
+    assert shape(f"{head}end_header\n1 2 3\n", "ply").vertices.tolist() == [[1, 2, 3]]
+
+
+def test_a_text_that_is_no_stl_is_called_so():
+    with pytest.raises(Broken, match="does not begin with solid"):
+        shape("v 0 0 0\n" * 20, "stl")
+
+
 def test_facets_may_be_written_closer_than_usual():
     """Words and numbers without a blank between them, and capitals."""
     corner = "vertex{} 0 0 vertex0 1 0\nVERTEX 0 0 1"
