@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 import speciate
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it, and so would all children
 
 TOPICS = {
     "oil": "crude barrel opec refinery pipeline drilling petroleum tanker",
