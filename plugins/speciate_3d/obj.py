@@ -7,7 +7,7 @@ the folder; how many materials there are is kept as a fact.
 from __future__ import annotations
 
 import re
-from itertools import chain
+from itertools import groupby
 
 import numpy as np
 
@@ -38,15 +38,17 @@ class _Lines:
         lines = text.splitlines()
         if b" #" in text or b"\t#" in text:  # comments behind something
             lines = [line.partition(b"#")[0] for line in lines]
-        for number, line in enumerate(lines, 1):
-            start = line[:2]
+        at = 0
+        for start, run in groupby([line[:2] for line in lines]):
+            there, at = at, at + len(list(run))
             if start == b"v ":
-                self.vertices.append(line[2:])
+                self.vertices += [line[2:] for line in lines[there:at]]
             elif start == b"f ":
-                self.faces.append(line[2:])
-                self.seen.append(len(self.vertices))
-            elif line and start[:1] != b"#":
-                self._other(line, number)
+                self.faces += [line[2:] for line in lines[there:at]]
+                self.seen += [len(self.vertices)] * (at - there)
+            elif start[:1] not in (b"", b"#"):
+                for number, line in enumerate(lines[there:at], there + 1):
+                    self._other(line, number)
 
     def _other(self, line: bytes, number: int) -> None:
         word, _, rest = line.strip().replace(b"\t", b" ").partition(b" ")
@@ -98,14 +100,13 @@ def _table(lines: list[bytes], what: str) -> Floats:
 
 
 def _rows(lines: list[bytes], what: str, before: int) -> Floats:
-    words = [line.split() for line in lines]
-    widths = set(map(len, words))
+    widths = set(map(len, map(bytes.split, lines)))  # no list of them is kept: of so many, Python would count them all
     if min(widths) < 3:
-        bad = next(i for i, some in enumerate(words) if len(some) < 3)
+        bad = next(i for i, line in enumerate(lines) if len(line.split()) < 3)
         raise Broken(f"{what} {before + bad + 1} has fewer than three numbers: {lines[bad][:40]!r}")
     if len(widths) > 1:  # some with colours, some without
-        words, widths = [some[:3] for some in words], {3}
-    return values(list(chain.from_iterable(words)), f"a {what}").reshape(-1, widths.pop())[:, :3]
+        lines, widths = [b" ".join(line.split()[:3]) for line in lines], {3}
+    return values(b" ".join(lines).split(), f"a {what}").reshape(-1, widths.pop())[:, :3]
 
 
 def _faces(lines: _Lines, vertices: int, most: int) -> Ints:

@@ -55,7 +55,9 @@ def crash(monkeypatch):
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(workspace, crash, sha, method):
     """At each third step there is a checkpoint; an epoch has six."""
-    more = {"full": ["balance=rows", "start=zero", "epochs=6"], "lora": ["ema=0.9", "dropout=0.2", "start=zero"]}[method]
+    more = {"full": ["balance=rows", "start=zero", "epochs=6"], "lora": ["ema=0.9", "dropout=0.2", "start=zero"]}[
+        method
+    ]
     words = [*WORDS, f"method={method}", "method.save_every=3", *(f"method.{word}" for word in more)]
     whole = workspace.run("", *words, dataset="shapes")
     dev = metrics(workspace.root / "artifacts" / "runs" / whole.run)["dev"]
