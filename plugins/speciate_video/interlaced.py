@@ -16,6 +16,7 @@ from speciate import SpeciateError
 
 __all__ = ["check"]
 
+ASKED = 3  # suspect frames: a video that stands still has very many
 WHOLE = {"VP80", "VP90", "AV01", "av01", "vp08", "vp09", "png", "gif"}  # codecs that know no fields
 
 
@@ -25,7 +26,7 @@ def check(path: Path, codec: str, suspect: Sequence[int], looked: int) -> None:
     if codec in WHOLE:
         return
     if find_spec("av") is not None:
-        _ask(path, suspect)
+        _ask(path, suspect[:ASKED])
     elif len(suspect) == looked - 1 > 0:
         exists = "it stands still, or is interlaced, of which OpenCV shows nothing; PyAV could tell"
         do = 'type `pip install "av"` and add it again'
