@@ -99,7 +99,7 @@ def indexes(text: bytes, what: str, count: int = -1) -> Ints:
 
 
 def _numbers(text: bytes, what: str, count: int, dtype: Any) -> NDArray[Any]:
-    read = _as_c_does if dtype is np.int64 and b"x" in text else _values  # for Arrow 0x10 is a number
+    read = _as_c_does if dtype is np.int64 and b"x" in text.lower() else _values  # for Arrow 0x10 is a number
     parts, at = [], 0
     while at < len(text):
         blank = BLANK.search(text, at + PIECE)

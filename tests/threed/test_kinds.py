@@ -365,7 +365,7 @@ def test_numbers_are_read_as_python_reads_them(monkeypatch):
     assert indexes(b" 7 -3\n+12  007", "a test", 4).tolist() == [7, -3, 12, 7]
 
 
-@pytest.mark.parametrize("text", ["1 2 x", "1 0x10", "1_0", "1,5", "1 2e", "\xe9 1"])
+@pytest.mark.parametrize("text", ["1 2 x", "1 0x10", "1 0X10", "1_0", "1,5", "1 2e", "\xe9 1"])
 def test_what_is_no_number_is_named(text):
     for read_ in (numbers, indexes):
         with pytest.raises(Broken, match="which is no number"):
